@@ -1,0 +1,49 @@
+"""What can go wrong, as a small family.
+
+ReproError            anything that a user can cure; the command prints it as one line and ends with exit code 2
+├── NotationError     a printed cell that can't be read
+├── TableError        a file of papers/ that can't be used: file, key, value, what was expected, the cure
+├── UnknownName       a network or claim that doesn't exist, with the nearest that do
+└── LockError         a lock file that is missing or can't be read
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ReproError(Exception):
+    """One clear line for the user: what, where, what was expected, the cure."""
+
+
+class NotationError(ReproError):
+    """A printed cell that can't be read."""
+
+
+class TableError(ReproError):
+    """A table or claim file that can't be used."""
+
+    def __init__(self, file: str, key: str, value: object, expected: str, cure: str) -> None:
+        shown = repr(value)
+        if len(shown) > 120:
+            shown = shown[:117] + "..."
+        super().__init__(f"{file}: {key}: {shown}: expected {expected}; {cure}")
+
+
+class UnknownName(ReproError):
+    """A name that isn't in the ledger, with the nearest ones that are."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        near = nearest(name, known)
+        hint = f"did you mean {', '.join(near)}?" if near else f"see `repro list{'' if what == 'network' else ' claims'}`"
+        super().__init__(f"unknown {what} {name!r}; {hint}")
+
+
+class LockError(ReproError):
+    """A lock file that is missing or can't be read."""
+
+
+def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
+    """Up to ``n`` known names that look like ``name``, best first."""
+    return difflib.get_close_matches(name.lower(), list(known), n=n, cutoff=0.5)

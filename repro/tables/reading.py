@@ -1,0 +1,71 @@
+"""A TOML file -> a validated PaperFile, or one TableError that says what is wrong where."""
+
+from __future__ import annotations
+
+import tomllib
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from repro.errors import TableError, nearest
+from repro.tables.schema import PaperFile
+
+
+def read_paper_file(path: Path) -> PaperFile:
+    """Reads and validates one file of papers/."""
+    try:
+        raw = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise TableError(path.name, "file", str(path), "a readable file", f"check it: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        bad = error.object[error.start : error.start + 1]
+        raise TableError(path.name, f"byte {error.start}", bad, "UTF-8", "save the file as UTF-8") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise TableError(path.name, "syntax", str(error), "valid TOML", "correct the line named") from None
+    try:
+        return PaperFile.model_validate(raw)
+    except ValidationError as error:
+        raise _table_error(path.name, raw, error) from None
+
+
+def _table_error(file: str, raw: Mapping[str, Any], error: ValidationError) -> TableError:
+    """The first of pydantic's complaints, in our words."""
+    first = error.errors()[0]
+    location, kind = first["loc"], first["type"]
+    key = _dotted(location)
+    if kind == "extra_forbidden":
+        known = _keys_at(PaperFile, location[:-1])
+        near = nearest(str(location[-1]), known, n=1)
+        cure = f"did you mean {near[0]!r}?" if near else "remove it"
+        return TableError(file, key, location[-1], f"one of the keys {', '.join(sorted(known))}", cure)
+    if kind == "missing":
+        return TableError(file, key, None, "a value", f"add the key {str(location[-1])!r}")
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should ").removeprefix("be ")
+    return TableError(file, key, first["input"], message, "correct the value")
+
+
+def _dotted(location: Iterable[int | str]) -> str:
+    """``tables[0].rows[2].cell``"""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text or "file"
+
+
+def _keys_at(model: type[BaseModel], location: Iterable[int | str]) -> list[str]:
+    """The keys that the schema knows at this place."""
+    for part in location:
+        field = model.model_fields.get(part) if isinstance(part, str) else None
+        if field is not None and (inner := _model_in(field.annotation)) is not None:
+            model = inner
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model inside an annotation such as ``tuple[RowEntry, ...]`` or ``dict[str, NetworkEntry]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in typing.get_args(annotation) if (found := _model_in(part))), None)
