@@ -85,10 +85,11 @@ def cost(ledger: Ledger, claim: Claim) -> str:
 def evaluate(ledger: Ledger, expression: str) -> int | Fraction:
     """The exact value of an expression over QUANTITIES. Raises ValueError where it isn't one."""
     try:
-        tree = ast.parse(expression, mode="eval").body
+        value = _evaluate(ledger, ast.parse(expression, mode="eval").body)
+    except ZeroDivisionError:
+        raise ValueError("a divisor other than 0") from None
     except (SyntaxError, MemoryError, RecursionError):
-        raise ValueError(f"arithmetic over {', '.join(QUANTITIES)}, not {expression!r}") from None
-    value = _evaluate(ledger, tree)
+        raise _not_arithmetic(expression) from None
     return int(value) if value.denominator == 1 else value
 
 
@@ -114,7 +115,7 @@ def significant(value: int | float | Fraction, digits: int = 3) -> str:
 def _checked(ledger: Ledger, claim: Claim, expression: str) -> int | Fraction:
     try:
         return evaluate(ledger, expression)
-    except (ValueError, ZeroDivisionError, ReproError) as error:
+    except (ValueError, ReproError) as error:
         raise TableError(claim.file, f"claim {claim.id}", expression, str(error), "correct the claim") from None
 
 
@@ -124,6 +125,8 @@ def _filled(ledger: Ledger, claim: Claim, text: str) -> str:
     def fill(match: re.Match[str]) -> str:
         value = _checked(ledger, claim, match[1])
         spec = match[2] or "d"
+        if not _SPEC.fullmatch(spec) or (spec.endswith("d") and not isinstance(value, int)):
+            raise TableError(claim.file, f"deviation of {claim.id}", match[0], "an integer with ',d' or a number with '.2f'", "correct it")
         return format(int(value) if spec.endswith("d") else float(value), spec)
 
     return re.sub(r"\{([^{}]+?)(?::([^{}:]+))?\}", fill, text)
@@ -137,9 +140,28 @@ _OPERATORS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] =
 }
 
 
+_SPEC = re.compile(r",?d|\.[0-9]f")
+
+#: No count comes near; without a limit, powers of powers would eat the memory.
+LARGEST = 10**100
+
+
+def _not_arithmetic(expression: str) -> ValueError:
+    shown = repr(expression if len(expression) <= 80 else f"{expression[:80]}...")
+    return ValueError(f"arithmetic over {', '.join(QUANTITIES)}, not {shown}")
+
+
 def _evaluate(ledger: Ledger, node: ast.expr) -> Fraction:
+    """The value of one node; refuses what is neither arithmetic nor a count, and numbers beyond LARGEST."""
+    value = _value(ledger, node)
+    if max(abs(value.numerator), value.denominator) > LARGEST:
+        raise ValueError("numbers of at most a hundred digits")
+    return value
+
+
+def _value(ledger: Ledger, node: ast.expr) -> Fraction:
     match node:
-        case ast.Constant(value=int() | float() as number):
+        case ast.Constant(value=number) if type(number) in (int, float) and abs(number) < LARGEST:
             return Fraction(str(number))
         case ast.BinOp(left, ast.Pow(), ast.Constant(value=int(power))) if 0 <= power <= 18:
             return Fraction(_evaluate(ledger, left) ** power)
@@ -150,9 +172,9 @@ def _evaluate(ledger: Ledger, node: ast.expr) -> Fraction:
             if len(values) == len(arguments):
                 try:
                     return Fraction(QUANTITIES[name](ledger, *values))
-                except TypeError:
+                except (TypeError, AttributeError, OverflowError):
                     raise ValueError(f"other arguments for {name} than {values}") from None
-    raise ValueError(f"arithmetic over {', '.join(QUANTITIES)}, not {ast.unparse(node)!r}")
+    raise _not_arithmetic(ast.unparse(node))
 
 
 def _layers(ledger: Ledger, network: str, row: str | None) -> list[Layer]:
@@ -191,7 +213,10 @@ def _params_share(ledger: Ledger, network: str, row: str) -> Fraction:
 
 
 def _filters(ledger: Ledger, network: str, row: str) -> int:
-    return next(layer.output[0] for layer in _layers(ledger, network, row) if layer.kind == "conv")
+    for layer in _layers(ledger, network, row):
+        if layer.kind == "conv":
+            return layer.output[0]
+    raise ValueError(f"a row with a convolution, not {row!r} of {network}")
 
 
 def _weight_layers(ledger: Ledger, network: str) -> int:

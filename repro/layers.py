@@ -6,6 +6,7 @@ built network runs it (traced), and as the lock in the repository holds it. Comp
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -42,8 +43,8 @@ class Layer:
     macs: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """The layer as JSON types, in the order of the fields."""
-        return {name: _plain(getattr(self, name)) for name in FIELDS}
+        """The layer as ``json.dumps`` takes it, in the order of the fields."""
+        return dict(zip(FIELDS, _values(self), strict=True))
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Layer:
@@ -62,6 +63,7 @@ class Layer:
 
 #: Names of the fields of a layer, in the order of `repro show --json` and of the lock.
 FIELDS = tuple(f.name for f in fields(Layer))
+_values = operator.attrgetter(*FIELDS)
 
 
 def elements(shape: Shape) -> int:
@@ -70,9 +72,3 @@ def elements(shape: Shape) -> int:
     for side in shape:
         product *= side
     return product
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return list(value)
-    return dict(value) if isinstance(value, Mapping) else value

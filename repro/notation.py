@@ -44,6 +44,7 @@ GRAMMAR: tuple[tuple[str, str], ...] = (
 #: Larger numbers are no layer of any paper; the limit keeps a typing error from eating the memory.
 LARGEST = 100_000
 MOST_BLOCKS = 1_000
+LONGEST = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,8 @@ def parse(text: str) -> Cell:
 
     Raises NotationError where the text is in no paper's notation.
     """
+    if len(text) > LONGEST:
+        raise NotationError(f"cell {text[:60]!r}... has {len(text)} letters; expected at most {LONGEST}")
     text = text.replace("\N{MULTIPLICATION SIGN}", "x")
     parts = _split(text)
     if not parts:

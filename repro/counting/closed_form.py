@@ -58,6 +58,8 @@ def batchnorm(name: str, source: Layer, constants: dict[str, Any]) -> Layer:
 def maxpool(name: str, source: Layer, kernel: int, stride: int, padding: int = 0) -> Layer:
     """Max pooling with square windows; the size is rounded down."""
     channels, height, width = _map(name, source)
+    if padding > kernel // 2:
+        raise ShapeError(f"{name}: a padding of {padding} is more than half of the window of {kernel}")
     output = (channels, *_window(name, (height, width), kernel, stride, padding))
     return Layer(name, "maxpool", (source.name,), output, (kernel, kernel), (stride, stride), (padding, padding))
 
@@ -73,7 +75,9 @@ def flatten(name: str, source: Layer) -> Layer:
 
 
 def pointwise(name: str, kind: str, source: Layer, constants: dict[str, Any] | None = None) -> Layer:
-    """A layer without parameters that keeps the shape: relu, tanh, lrn, dropout."""
+    """A layer without parameters that keeps the shape: relu, tanh, lrn (maps only), dropout."""
+    if kind == "lrn":
+        _map(name, source)
     return Layer(name, kind, (source.name,), source.output, constants=constants or {})
 
 

@@ -89,7 +89,7 @@ class _FlopFormulas(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up torch's FLOP formulas of the operations that run; 2 FLOPs are one MAC."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -120,11 +120,11 @@ class _LayerRecorder(TorchFunctionMode):
     def __enter__(self) -> _LayerRecorder:
         register = nn.modules.module.register_module_forward_pre_hook, nn.modules.module.register_module_forward_hook
         self._hooks = [register[0](self._enter_module), register[1](self._leave_module)]
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         for hook in self._hooks:
             hook.remove()
 

@@ -14,6 +14,9 @@ from repro.tables.schema import NetworkEntry, RowEntry, Rules, TableEntry
 
 INPUT = "input"
 
+#: ResNet-1202 has 4,207; the limit keeps a typing error (x1000 in each row) from eating the memory.
+MOST_LAYERS = 50_000
+
 
 class RowError(ValueError):
     """A row that can't be built on the rows above it: its number in the table, and why."""
@@ -32,6 +35,7 @@ class Expansion:
     layers: list[Layer] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     row: int = 0
+    names: set[str] = field(default_factory=lambda: {INPUT})
 
     def __post_init__(self) -> None:
         sizes = tuple(int(side) for side in self.table.input.split("x"))
@@ -43,7 +47,12 @@ class Expansion:
         return self.table.rules
 
     def put(self, layer: Layer) -> Layer:
-        """Adds a layer and makes it the top."""
+        """Adds a layer and makes it the top. A second layer of the same name is refused: weights go by names."""
+        if layer.name in self.names:
+            raise cf.ShapeError(f"there is a layer {layer.name!r} already; give the row another name, or one that ends in _x")
+        if len(self.layers) == MOST_LAYERS:
+            raise cf.ShapeError(f"more than {MOST_LAYERS} layers")
+        self.names.add(layer.name)
         self.layers.append(layer)
         self.rows.append(self.row)
         self.top = layer
@@ -57,7 +66,8 @@ def expand(table: TableEntry, entry: NetworkEntry) -> Expansion:
     for net.row, row in enumerate(table.rows):
         try:
             _expand_row(net, row, parse(cell_of(table, entry, row)), counters)
-            if row.output and row.output not in ("1x1", size := "x".join(map(str, net.top.output[1:]))):
+            size = "x".join(map(str, net.top.output[1:])) or "1x1"
+            if row.output and row.output != size:
                 raise cf.ShapeError(f"the paper prints an output of {row.output}, the rows give {size}")
         except (cf.ShapeError, NotationError) as error:
             raise RowError(net.row, str(error)) from None

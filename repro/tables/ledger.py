@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from repro.tables.schema import (
     TrainingEntry,
 )
 
+#: 7x12, L98 section II.B
+CODE_PIXELS = 84
 PAPERS = Path(__file__).resolve().parent.parent / "papers"
 
 
@@ -165,6 +167,7 @@ class Ledger:
             where = f"tables[{list(paper.tables).index(entry.table)}].rows[{error.row}]"
             value = cell_of(table, entry, table.rows[error.row])
             raise TableError(file, where, value, f"a row that fits those above it for {name}: {error}", "correct the row") from None
+        _check_codes(file, name, paper.codes, built.layers)
         readings = tuple(reading for reading in self._readings if name in reading.networks)
         return Network(name, paper, entry, table, tuple(built.layers), tuple(built.rows), readings)
 
@@ -189,14 +192,25 @@ def _check_entry(file: str, name: str, entry: NetworkEntry, tables: Mapping[str,
     """The table and the column of a network exist, and each row has a cell for each column."""
     key = f"networks.{name}"
     if entry.table not in tables:
-        raise TableError(file, f"{key}.table", entry.table, f"one of {', '.join(map(repr, tables))}", "correct the name")
+        known = ", ".join(map(repr, tables)) or "none"
+        raise TableError(file, f"{key}.table", entry.table, f"one of {known}", "correct the name")
     table = tables[entry.table]
     if (entry.column or "") not in (table.columns or ("",)):
-        raise TableError(file, f"{key}.column", entry.column, f"one of {', '.join(map(repr, table.columns))}", "correct the name")
+        known = f"one of {', '.join(map(repr, table.columns))}" if table.columns else "no column, since the table has none"
+        raise TableError(file, f"{key}.column", entry.column, known, "correct the name" if table.columns else "remove the key")
     for number, row in enumerate(table.rows):
         if row.cells is not None and len(row.cells) != len(table.columns):
             where = f"tables[{list(tables).index(entry.table)}].rows[{number}].cells"
             raise TableError(file, where, list(row.cells), f"{len(table.columns)} cells, one for each column", "add or remove cells")
+
+
+def _check_codes(file: str, name: str, codes: Mapping[str, Sequence[str]], layers: Sequence[Layer]) -> None:
+    """An RBF layer has a drawing for each unit, and an input for each pixel."""
+    for layer in layers:
+        if layer.kind == "rbf" and (layer.output != (len(codes),) or layer.macs != CODE_PIXELS * len(codes)):
+            inputs, units = layer.macs // layer.output[0], layer.output[0]
+            expected = f"{units} drawings of {inputs} pixels for {layer.name} of {name}; a drawing has {CODE_PIXELS}"
+            raise TableError(file, "codes", f"{len(codes)} drawings", expected, "correct the codes or the row")
 
 
 def _check_readings(files: Mapping[str, PaperFile], known: Mapping[str, object]) -> None:

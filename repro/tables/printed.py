@@ -19,7 +19,7 @@ SUFFIXES = {
     "": 1, "%": 1, "C^2": 1, "k": 10**3, "M": 10**6, "G": 10**9, "x10^9": 10**9,
     " thousand": 10**3, " million": 10**6, " billion": 10**9,
 }  # fmt: skip
-_NUMBER = re.compile(r"(?P<bound>no more than )?(?P<whole>[0-9]{1,3}(,[0-9]{3})+|[0-9]{1,15})(\.(?P<part>[0-9]{1,9}))?(?P<suffix>.*)")
+_NUMBER = re.compile(r"(?P<bound>no more than )?(?P<whole>[0-9]{1,3}(,[0-9]{3}){1,4}|[0-9]{1,15})(\.(?P<part>[0-9]{1,9}))?(?P<suffix>.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ def interval(printed: str, *, scale: str = "", exact: bool = False) -> Interval:
     match = _NUMBER.fullmatch(text)
     if not match or match["suffix"] not in SUFFIXES:
         raise ValueError(f"a number such as '138', '0.27M', '60 million', '1.8x10^9', '81%' or 'thirteen', not {printed!r}")
+    if scale and match["suffix"]:
+        raise ValueError(f"a number without {match['suffix'].strip()!r}, since 'scale' says {scale!r}")
     factor *= SUFFIXES[match["suffix"]]
     digits, part = match["whole"].replace(",", ""), match["part"] or ""
     value = Fraction(int(digits + part), 10 ** len(part))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping
@@ -23,7 +24,7 @@ def read_paper_file(path: Path) -> PaperFile:
     except UnicodeDecodeError as error:
         bad = error.object[error.start : error.start + 1]
         raise TableError(path.name, f"byte {error.start}", bad, "UTF-8", "save the file as UTF-8") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: an integer of thousands of digits
         raise TableError(path.name, "syntax", str(error), "valid TOML", "correct the line named") from None
     try:
         return PaperFile.model_validate(raw)
@@ -32,8 +33,8 @@ def read_paper_file(path: Path) -> PaperFile:
 
 
 def _table_error(file: str, raw: Mapping[str, Any], error: ValidationError) -> TableError:
-    """The first of pydantic's complaints, in our words."""
-    first = error.errors()[0]
+    """One of pydantic's complaints in our words: an unknown key before the first of the others, which it may explain."""
+    first = min(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
     location, kind = first["loc"], first["type"]
     key = _dotted(location)
     if kind == "extra_forbidden":
@@ -43,15 +44,27 @@ def _table_error(file: str, raw: Mapping[str, Any], error: ValidationError) -> T
         return TableError(file, key, location[-1], f"one of the keys {', '.join(sorted(known))}", cure)
     if kind == "missing":
         return TableError(file, key, None, "a value", f"add the key {str(location[-1])!r}")
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should ").removeprefix("be ")
-    return TableError(file, key, first["input"], message, "correct the value")
+    message = re.sub(r"^(Value error, |(Input|String|Tuple) should (be |have )?)", "", first["msg"]).replace(
+        "match pattern", "text of the pattern", 1
+    )
+    return TableError(file, key, _printable(first["input"]), message, "correct the value")
+
+
+def _printable(value: Any) -> Any:
+    """The value, or its type where Python refuses to print it (an integer of thousands of digits)."""
+    try:
+        repr(value)
+    except ValueError:
+        return type(value).__name__
+    return value
 
 
 def _dotted(location: Iterable[int | str]) -> str:
     """``tables[0].rows[2].cell``"""
     text = ""
     for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        shown = str(part) if str(part).isprintable() and len(str(part)) <= 100 else f"{str(part)[:100]!r}"
+        text += f"[{part}]" if isinstance(part, int) else f".{shown}" if text else shown
     return text or "file"
 
 

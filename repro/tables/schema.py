@@ -5,14 +5,18 @@ Nothing here knows a network; it only says what may be written. Unknown keys are
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 Positive = Annotated[int, Field(ge=1, le=100_000)]
 NotNegative = Annotated[int, Field(ge=0, le=1_000)]
-Text = Annotated[str, Field(min_length=1)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+Text = Annotated[str, Field(min_length=1, max_length=2_000)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=100)]
+RowName = Annotated[str, Field(pattern=r"^([A-Za-z][A-Za-z0-9_]*)?$", max_length=100)]
+ClaimId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/-]*$", max_length=500)]
 Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$")]
 BitmapRow = Annotated[str, Field(pattern=r"^[#.]{7}$")]
 InputSize = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}(x[1-9][0-9]{0,4}){2}$")]
@@ -21,7 +25,7 @@ InputSize = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}(x[1-9][0-9]{0,4}){2}
 class Entry(BaseModel):
     """A table of TOML: no unknown keys, no silent conversions."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class PaperEntry(Entry):
@@ -30,16 +34,16 @@ class PaperEntry(Entry):
     key: Text
     title: Text
     authors: Text
-    year: int
+    year: Annotated[int, Field(ge=1900, le=2100)]
     source: Text
 
 
 class RowEntry(Entry):
     """A row of a printed table: one cell for all columns, or one for each."""
 
-    name: str
+    name: RowName
     cell: Text | None = None
-    cells: tuple[Text, ...] | None = Field(default=None, strict=False)
+    cells: tuple[Text, ...] | None = Field(default=None, strict=False, min_length=1)
     output: Size | None = None
     padding: NotNegative | None = None
 
@@ -114,6 +118,38 @@ class TableEntry(Entry):
     downsampling: tuple[Text, ...] = Field(default=(), strict=False)
     partial: tuple[Annotated[str, Field(pattern=r"^[X.]+$")], ...] = Field(default=(), strict=False)
 
+    @field_validator("rules")
+    @classmethod
+    def _dropout_is_of_rows(cls, rules: Rules, others: ValidationInfo) -> Rules:
+        names = [row.name for row in others.data.get("rows", ())]
+        for name in rules.dropout.layers if rules.dropout else ():
+            if name not in names:
+                raise ValueError(f"names of rows in dropout.layers, not {name!r}")
+        return rules
+
+    @field_validator("columns")
+    @classmethod
+    def _columns_differ(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(columns)) < len(columns):
+            raise ValueError("a different name for each column")
+        return columns
+
+    @field_validator("downsampling")
+    @classmethod
+    def _downsampling_is_of_rows(cls, names: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+        rows = [row.name for row in others.data.get("rows", ())]
+        for name in names:
+            if re.sub("_[0-9]+$", "_x", name) not in rows:
+                raise ValueError(f"names of blocks, such as conv3_1 in row conv3_x, not {name!r}")
+        return names
+
+    @field_validator("partial")
+    @classmethod
+    def _partial_is_a_grid(cls, rows: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(map(len, rows))) > 1:
+            raise ValueError("rows of equal length")
+        return rows
+
 
 class NetworkEntry(Entry):
     """One network: a column of a table, and what the text adds to it."""
@@ -153,7 +189,7 @@ class _ClaimFields(Entry):
 class ClaimEntry(_ClaimFields):
     """One printed statement."""
 
-    id: Text | None = None
+    id: ClaimId | None = None
     network: Name
     layer: Text | None = None
     quantity: Text
@@ -206,3 +242,21 @@ class PaperFile(Entry):
     claims: tuple[ClaimEntry, ...] = Field(default=(), strict=False)
     grids: tuple[GridEntry, ...] = Field(default=(), strict=False)
     deviations: tuple[DeviationEntry, ...] = Field(default=(), strict=False)
+
+    @field_validator("tables")
+    @classmethod
+    def _tables_differ(cls, tables: tuple[TableEntry, ...]) -> tuple[TableEntry, ...]:
+        _refuse_twice("where", [table.where for table in tables])
+        return tables
+
+    @field_validator("deviations")
+    @classmethod
+    def _deviations_differ(cls, deviations: tuple[DeviationEntry, ...]) -> tuple[DeviationEntry, ...]:
+        _refuse_twice("claim", [deviation.claim for deviation in deviations])
+        return deviations
+
+
+def _refuse_twice(key: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"each {key!r} once; {name!r} stands twice")

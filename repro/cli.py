@@ -1,0 +1,249 @@
+"""The command ``repro``: the one place that knows all rooms. Torch and the reports are imported when needed."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from repro import printing
+from repro.checking import Check, Counter, check_layers, check_ledger
+from repro.claims import judge_claim
+from repro.errors import ReproError
+from repro.layers import Layer
+from repro.locking import document, write_lock
+from repro.tables import Network, load_ledger
+
+ROOT = Path(__file__).resolve().parent.parent
+
+app = typer.Typer(
+    name="repro",
+    help="Do the numbers printed in the classic CNN papers hold, and does the code that people run build those networks?",
+    epilog="Start with `repro list`, then `repro show vgg-d` and `repro check`.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="[NETWORK]...", help="Networks to look at; all by default.")]
+NetworkName = Annotated[str, typer.Argument(metavar="NETWORK", help="A name from `repro list`.")]
+
+
+class What(StrEnum):
+    """What there is to list."""
+
+    networks = "networks"
+    claims = "claims"
+
+
+class Format(StrEnum):
+    """How a check is printed."""
+
+    text = "text"
+    github = "github"
+
+
+@app.command("list", epilog="Examples: `repro list` · `repro list claims` · `repro list claims --json`")
+def list_(what: Annotated[What, typer.Argument(help="What to list.")] = What.networks, as_json: Json = False) -> None:
+    """List the networks, or the claims with their ids."""
+    ledger = load_ledger()
+    if what is What.claims:
+        if as_json:
+            _print_json([judge_claim(ledger, claim).to_json() for claim in ledger.claims])
+        else:
+            printing.print_claims(ledger.claims)
+    elif as_json:
+        _print_json([_summary(ledger.network(name)) for name in ledger.networks])
+    else:
+        printing.print_networks(ledger)
+
+
+@app.command(epilog="Examples: `repro show resnet50` · `repro show lenet5 --json`")
+def show(network: NetworkName, as_json: Json = False) -> None:
+    """Show the printed table beside the layers that run: shape, parameters, MACs."""
+    found = load_ledger().network(network)
+    layers, torch_macs = _layers_that_run(found)
+    if as_json:
+        _print_json(document(found, layers))
+    else:
+        printing.print_network(found, layers, torch_macs)
+
+
+@app.command(
+    epilog="Examples: `repro check` · `repro check vgg-d resnet50` · `repro check --closed-form` (no torch: fit for a "
+    "pre-commit hook) · `repro check --cross-check` (fvcore too)\n\nExit code 0: all as expected; 1: drift; 2: bad input."
+)
+def check(
+    networks: Names = None,
+    closed_form: Annotated[bool, typer.Option("--closed-form", help="Judge from the tables and locks alone, without torch.")] = False,
+    cross_check: Annotated[bool, typer.Option("--cross-check", help="Let fvcore count too, on real tensors.")] = False,
+    format: Annotated[Format, typer.Option(help="`github` prints annotations for a workflow.")] = Format.text,
+    as_json: Json = False,
+) -> None:
+    """Judge every claim that needs no training, after holding each network against its table and lock."""
+    if closed_form and cross_check:
+        raise ReproError("--closed-form and --cross-check exclude each other; give one of them")
+    counters: list[Counter] = ["closed-form"] if closed_form else ["torch", "fvcore"] if cross_check else ["torch"]
+    result = _check(networks or [], counters)
+    if as_json:
+        _print_json(result.to_json())
+    elif format is Format.github:
+        printing.print_annotations(result)
+    else:
+        printing.print_check(result)
+    raise typer.Exit(0 if result.ok else 1)
+
+
+@app.command(epilog="Examples: `repro explain resnet50/macs` · `repro explain vgg-d/params --json`; ids: `repro list claims`")
+def explain(claim: Annotated[str, typer.Argument(metavar="CLAIM", help="An id from `repro list claims`.")], as_json: Json = False) -> None:
+    """Say where a number was printed, how it was measured, and which command remakes it."""
+    ledger = load_ledger()
+    judgement = judge_claim(ledger, ledger.claim(claim))
+    if as_json:
+        _print_json(judgement.to_json())
+    else:
+        printing.print_explanation(judgement, ledger.network(judgement.claim.network))
+
+
+@app.command(
+    epilog="Examples: `repro lock` (compare) · `repro lock --write` (accept all) · `repro lock --write resnet50`\n\n"
+    "Exit code 0: equal, or written; 1: drift; 2: bad input."
+)
+def lock(
+    networks: Names = None,
+    write: Annotated[bool, typer.Option("--write", help="Rewrite the locks from the networks that run.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare the networks that run with the layer lock, or rewrite the lock on purpose."""
+    ledger = load_ledger()
+    chosen = [ledger.network(name) for name in networks or ledger.networks]
+    written, drifts = [], []
+    with printing.progress_bar(len(chosen)) as progress:
+        for network in chosen:
+            progress(network.name)
+            layers, _ = _layers_that_run(network)
+            if not write:
+                drifts += check_layers(network, layers)
+            elif write_lock(network, layers):
+                written.append(network.name)
+    if as_json:
+        _print_json({"written": written, "drifts": [drift.to_json() for drift in drifts]})
+    elif write:
+        print(f"{len(written)} of {len(chosen)} locks rewritten{': ' if written else ''}{', '.join(written)}")
+    else:
+        printing.print_check(Check(tuple(network.name for network in chosen), tuple(drifts), ()))
+    raise typer.Exit(1 if drifts else 0)
+
+
+@app.command(epilog="Examples: `repro report` · `repro report --check` (writes nothing; exit code 1 and a diff where a page is stale)")
+def report(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail with a diff where a page is stale.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write reports/*.md and the figures from the tables and records."""
+    render, ledger = _reports(), load_ledger()
+    if check:
+        stale = render.stale_reports(ledger, ROOT)
+        if as_json:
+            _print_json({"stale": stale})
+        else:
+            print("\n".join(stale) if stale else "reports are up to date")
+        if stale:
+            _say("reports are stale; rewrite them with `repro report`")
+            raise typer.Exit(1)
+        return
+    written = [path.relative_to(ROOT).as_posix() for path in render.write_reports(ledger, ROOT)]
+    if as_json:
+        _print_json({"written": written})
+    else:
+        print("\n".join(written) if written else "reports are up to date; no file changed")
+
+
+@app.command("all", epilog="Examples: `repro all` · `tox -e repro`, which runs it in an environment of its own")
+def all_(as_json: Json = False) -> None:
+    """Check everything with every counter, then write the reports. A second run changes no file."""
+    render, ledger = _reports(), load_ledger()
+    result = _check([], ["torch", "fvcore"])
+    written = [path.relative_to(ROOT).as_posix() for path in render.write_reports(ledger, ROOT)] if result.ok else []
+    if as_json:
+        _print_json({"check": result.to_json(), "written": written})
+    else:
+        printing.print_check(result)
+        print("\n".join(["reports written:", *written]) if written else "no report changed")
+    raise typer.Exit(0 if result.ok else 1)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Runs the command and ends the process: 0 good, 1 drift, 2 bad input (one line on standard error), 130 interrupted."""
+    gc.freeze()  # what the imports made stays; collecting it again and again would take a tenth of a short run
+    try:
+        code = app(arguments, standalone_mode=False)
+        sys.stdout.flush()
+    except typer.TyperException as error:
+        lines = error.format_message().splitlines()
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(*lines, sep="\n")
+        else:
+            _say(f"{' '.join(line.strip() for line in lines)} (see `repro --help`)")
+        code = 2
+    except ReproError as error:
+        _say(str(error))
+        code = 2
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted; what was written is whole")
+        code = 130
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    except OSError as error:
+        _say(f"{error.filename or 'a file'}: {error.strerror}; free space or correct the permissions, then run it again")
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _check(names: list[str], counters: list[Counter]) -> Check:
+    ledger = load_ledger()
+    with printing.progress_bar(len(set(names)) or len(ledger.networks)) as progress:
+        return check_ledger(ledger, names, counters, progress=progress)
+
+
+def _layers_that_run(network: Network) -> tuple[tuple[Layer, ...], int]:
+    """The layers of the built network and what torch's counter sees of their MACs."""
+    from repro.building import build
+    from repro.counting.with_torch import trace
+
+    ran = trace(build(network, "meta"), network.input)
+    return ran.layers, ran.torch_macs
+
+
+def _reports() -> ModuleType:
+    """The reports' room, which only a checkout has."""
+    if not (ROOT / "reports" / "render.py").exists():
+        raise ReproError(
+            "reports are written into a checkout of the project, and this is an installed copy; run `pip install -e .` in a clone"
+        )
+    return importlib.import_module("reports.render")
+
+
+def _summary(network: Network) -> dict[str, Any]:
+    rows = document(network, network.layers)
+    return {key: value for key, value in rows.items() if key != "layers"} | {"layers": len(network.layers)}
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _say(text: str) -> None:
+    print(f"repro: {text}", file=sys.stderr)

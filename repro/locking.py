@@ -1,0 +1,131 @@
+"""The layer lock: what each network ran as when somebody last looked, as text in the repository.
+
+A lock is the document of ``repro show NETWORK --json``, one layer a line, so that a drift is a readable
+diff. It is compared with the layers of the network that runs now; any difference is drift until
+``repro lock --write`` accepts it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from repro.errors import LockError
+from repro.layers import FIELDS, Layer
+from repro.tables import Network
+
+LOCKS = Path(__file__).resolve().parent / "locks"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field of one layer. A layer that is only on one side has the field "layer"."""
+
+    layer: str
+    field: str
+    expected: Any
+    found: Any
+
+    def __str__(self) -> str:
+        if self.field == "layer":
+            return f"layer {self.layer} is {'missing' if self.found is None else 'new'}"
+        return f"layer {self.layer}: {self.field} is {_shown(self.found)}, expected {_shown(self.expected)}"
+
+
+def document(network: Network, layers: Sequence[Layer]) -> dict[str, Any]:
+    """A network with these layers as JSON types: the fields of ``repro show --json`` and of the lock."""
+    return {
+        "network": network.name,
+        "input": list(network.input),
+        "params": sum(layer.params for layer in layers),
+        "fixed_params": network.fixed_params,
+        "macs": sum(layer.macs for layer in layers),
+        "layers": [layer.to_json() for layer in layers],
+    }
+
+
+def lock_text(network: Network, layers: Sequence[Layer]) -> str:
+    """The lock file's text: a JSON document with one layer a line."""
+    text = json.dumps(document(network, layers))
+    return text.replace('"layers": [{', '"layers": [\n{').replace('}, {"name"', '},\n{"name"') + "\n"
+
+
+def lock_path(name: str, folder: Path = LOCKS) -> Path:
+    """Where the lock of a network lives."""
+    return folder / f"{name}.json"
+
+
+def is_locked(network: Network, layers: Sequence[Layer], folder: Path = LOCKS) -> bool:
+    """Whether the lock holds exactly these layers; False too where there is no lock or it can't be read."""
+    try:
+        return lock_path(network.name, folder).read_bytes() == lock_text(network, layers).encode()
+    except OSError:
+        return False
+
+
+def read_lock(name: str, folder: Path = LOCKS) -> tuple[Layer, ...]:
+    """The locked layers of a network. Raises LockError where there is no lock or it can't be read."""
+    path = lock_path(name, folder)
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["layers"]
+        return tuple(Layer.from_json(row) for row in rows)
+    except FileNotFoundError:
+        raise LockError(f"{name}: no lock at {path.name}; write it with `repro lock --write`") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise LockError(f"{name}: {path.name} is no lock ({problem}); restore it, or rewrite it with `repro lock --write`") from None
+
+
+def write_lock(network: Network, layers: Sequence[Layer], folder: Path = LOCKS) -> bool:
+    """Writes the lock of a network; False where it already says so."""
+    if is_locked(network, layers, folder):
+        return False
+    write_atomically(lock_path(network.name, folder), lock_text(network, layers).encode())
+    return True
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes to a temporary file beside the target, then renames: the target is never half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            os.fchmod(file.fileno(), 0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def compare_layers(expected: Sequence[Layer], found: Sequence[Layer]) -> list[Difference]:
+    """Every difference between two lists of layers, matched by name, in the order in which the layers run."""
+    if tuple(expected) == tuple(found):
+        return []
+    position = {layer.name: number for number, layer in enumerate(expected)}
+    present = {layer.name for layer in found}
+    rows: list[tuple[float, Difference]] = [
+        (position[layer.name], Difference(layer.name, "layer", layer.kind, None)) for layer in expected if layer.name not in present
+    ]
+    last = -1.0
+    for layer in found:
+        if layer.name not in position:
+            rows.append((last + 0.5, Difference(layer.name, "layer", None, layer.kind)))
+            continue
+        last = position[layer.name]
+        wanted = expected[position[layer.name]]
+        changed = (field for field in FIELDS if getattr(wanted, field) != getattr(layer, field))
+        rows += [(last, Difference(layer.name, field, getattr(wanted, field), getattr(layer, field))) for field in changed]
+    if not rows:
+        rows = [(0, Difference(found[0].name, "order", [layer.name for layer in expected], [layer.name for layer in found]))]
+    return [difference for _, difference in sorted(rows, key=lambda row: row[0])]
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(list(value) if isinstance(value, tuple) else value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,182 @@
+"""What the command prints on a terminal. Tables on standard output, progress on standard error."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from repro.checking import Check
+from repro.claims import VERDICTS, Judgement, as_number, unit
+from repro.layers import Layer, Shape
+from repro.tables import Claim, Ledger, Network
+
+STYLES = {"reproduced": "green", "deviates": "yellow", "not-attempted": "dim", "drift": "bold red"}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that doesn't fold tables when its output goes to a file or a pipe."""
+    made = Console(stderr=stderr, highlight=False)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=200)
+
+
+@contextmanager
+def progress_bar(total: int, quiet: bool = False) -> Iterator[Any]:
+    """A bar on standard error; yields a function that is told what comes next."""
+    shown = console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=shown, transient=True, disable=quiet or not shown.is_terminal) as progress:
+        task = progress.add_task("", total=total, completed=-1)
+        yield lambda name: progress.update(task, advance=1, description=name)
+
+
+def print_networks(ledger: Ledger) -> None:
+    """``repro list``: the networks with their totals."""
+    table = _table("network", "paper", "printed in", "input", "params >", "MACs >")
+    for name in ledger.networks:
+        network = ledger.network(name)
+        place = ", ".join(filter(None, (network.table.where, network.entry.column)))
+        table.add_row(name, network.paper.entry.key, place, size(network.input), f"{network.params:,d}", f"{network.macs:,d}")
+    console().print(table)
+
+
+def print_claims(claims: Iterable[Claim]) -> None:
+    """``repro list claims``."""
+    table = _table("claim", "printed >", "unit", "where")
+    for claim in claims:
+        table.add_row(claim.id, claim.printed, unit(claim), escape(claim.where))
+    console().print(table)
+
+
+def print_network(network: Network, layers: Sequence[Layer], torch_macs: int) -> None:
+    """``repro show``: the printed table beside the layers that run."""
+    out = console()
+    table = _table("row", "printed", "layer", "kind", "output >", "window >", "params >", "MACs >")
+    rows = {layer.name: row for layer, row in zip(network.layers, network.rows, strict=True)}
+    shown = -1
+    for layer in layers:
+        row = rows.get(layer.name, shown)
+        head = (network.table.rows[row].name, escape(network.cell(row))) if row != shown else ("", "")
+        if row != shown and shown >= 0:
+            table.add_section()
+        shown = row
+        counts = (f"{count:,d}" if count else "" for count in (layer.params, layer.macs))
+        table.add_row(*head, layer.name, layer.kind, size(layer.output), _window(layer), *counts)
+    out.print(f"[bold]{network.name}[/]: {escape(network.paper.entry.title)}, {network.table.where}, input {size(network.input)}")
+    out.print(table)
+    out.print(f"parameters  {sum(layer.params for layer in layers):>16,d}")
+    if network.fixed_params:
+        out.print(f"  fixed     {network.fixed_params:>16,d}  set by hand, not trained, not in the line above")
+    macs = sum(layer.macs for layer in layers)
+    out.print(f"MACs        {macs:>16,d}  ({2 * macs:,d} FLOPs)")
+    if torch_macs != macs:
+        names = ", ".join(f"{layer.name} {layer.macs:,d}" for layer in layers if layer.kind == "rbf")
+        out.print(f"  counters  {torch_macs:>16,d}  torch and fvcore can't see {names}")
+    for reading in network.readings:
+        out.print(f"reading: {escape(reading.about)}. {escape(reading.text)}")
+
+
+def print_check(check: Check) -> None:
+    """``repro check``: every claim that needs no training, then what drifts, then the tally."""
+    out = console()
+    table = _table("claim", "printed >", "unit", "measured >", "verdict")
+    for judgement in check.judgements:
+        if judgement.verdict != "not-attempted":
+            table.add_row(*_claim_row(judgement))
+    if table.row_count:
+        out.print(table)
+    reasons = [judgement for judgement in check.judgements if judgement.verdict in ("deviates", "drift")]
+    for judgement in reasons:
+        out.print(f"[{STYLES[judgement.verdict]}]{judgement.verdict}[/] {judgement.claim.id}: {escape(judgement.reason or '')}")
+    for drift in check.drifts:
+        out.print(f"[{STYLES['drift']}]drift[/] {drift.network}/{drift.gate}: {escape(drift.message)}")
+    out.print(tally(check))
+
+
+def tally(check: Check) -> str:
+    """One line: how many networks, and how many claims have each verdict."""
+    counts = Counter(judgement.verdict for judgement in check.judgements)
+    counts["drift"] += len(check.drifts)
+    verdicts = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS)
+    plural = "" if len(check.networks) == 1 else "s"
+    return f"{len(check.networks)} network{plural}, {len(check.judgements)} claims: {verdicts}"
+
+
+def print_annotations(check: Check) -> None:
+    """``repro check --format github``: a workflow command for each drift, then the tally."""
+    for drift in check.drifts:
+        print(f"::error file={drift.file},line={drift.line},title={_property(f'{drift.network} {drift.gate}')}::{_message(drift.message)}")
+    for judgement in check.judgements:
+        if judgement.verdict == "drift":
+            claim = judgement.claim
+            text = f"{claim.where} prints {claim.printed}: {judgement.reason}; see `repro explain {claim.id}`"
+            print(f"::error file=repro/papers/{claim.file},title={_property(claim.id)}::{_message(text)}")
+    print(tally(check))
+
+
+def print_explanation(judgement: Judgement, network: Network) -> None:
+    """``repro explain``: where a number was printed, how it was measured, what remakes it."""
+    claim, paper = judgement.claim, network.paper.entry
+    low, high = (f"{as_number(side):,}" for side in (claim.interval.low, claim.interval.high))
+    end = "up to and including" if claim.interval.closed else "up to, without,"
+    rows = {
+        "claim": claim.id,
+        "paper": f"{paper.authors}: {paper.title} ({paper.source})",
+        "printed": f"{claim.printed} {unit(claim)}, {claim.where}",
+        "stands for": f"{low} {end} {high}" + (f" (all digits count: {claim.exact})" if claim.exact else ""),
+        "measures": claim.note if claim.measure else None,
+        "measured as": "a training run" if claim.training else f"{claim.expression}, in exact arithmetic from repro/papers/{claim.file}",
+        "measured": None if judgement.measured is None else f"{as_number(judgement.measured):,}",
+        "verdict": judgement.verdict,
+        "reason": judgement.reason if judgement.reason != claim.note else None,
+        "record": f"repro/locks/{claim.network}.json (the layers that were counted)" if judgement.command else None,
+        "remake it": judgement.command,
+    }
+    for key, value in rows.items():
+        if value is not None:
+            console().print(f"[bold]{key:<12}[/] {escape(value)}", soft_wrap=True)
+
+
+def size(shape: Shape) -> str:
+    """``64x56x56``."""
+    return "x".join(map(str, shape))
+
+
+def _claim_row(judgement: Judgement) -> tuple[str, str, str, str, str]:
+    claim, style = judgement.claim, STYLES[judgement.verdict]
+    measured = as_number(judgement.measured)
+    text = f"{measured:,d}" if isinstance(measured, int) else f"{measured:.4g}"
+    return claim.id, claim.printed, unit(claim), text, f"[{style}]{judgement.verdict}[/]"
+
+
+def _window(layer: Layer) -> str:
+    """Kernel, stride and padding as ``3x3/2+1``, with groups where there are several."""
+    if not layer.kernel or not layer.stride:
+        return f"/{layer.stride[0]}" if layer.stride else ""
+    text = size(layer.kernel)
+    text += f"/{layer.stride[0]}" if layer.stride[0] > 1 else ""
+    text += f"+{layer.padding[0]}" if layer.padding and layer.padding[0] else ""
+    return text + (f" g{layer.groups}" if layer.groups and layer.groups > 1 else "")
+
+
+def _table(*heads: str) -> Table:
+    """A plain table; a head that ends in ``>`` is a column of numbers."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for head in heads:
+        name = head.removesuffix(" >")
+        table.add_column(name, justify="right" if name != head else "left", no_wrap=name != head or name in ("claim", "layer", "network"))
+    return table
+
+
+def _message(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _message(text).replace(":", "%3A").replace(",", "%2C")
