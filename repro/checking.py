@@ -98,9 +98,11 @@ def check_network(network: Network, counters: frozenset[Counter], locks: Path = 
     if not counters & {"torch", "fvcore"}:
         return check_layers(network, network.layers, locks)
     from repro.building import build
-    from repro.counting.with_torch import trace
+    from repro.counting.with_torch import OnMeta, trace
 
-    ran = trace(build(network, "meta"), network.input)
+    with OnMeta():
+        built = build(network, "meta")
+    ran = trace(built, network.input)
     drifts = check_layers(network, ran.layers, locks)
     unseen = sum(ran.unseen.values())
     drifts += _check_macs(network, "torch", ran.torch_macs, unseen)
@@ -113,28 +115,26 @@ def check_network(network: Network, counters: frozenset[Counter], locks: Path = 
 
 def check_layers(network: Network, layers: Sequence[Layer], locks: Path = LOCKS) -> list[Drift]:
     """Layers that run (or that the table implies) against the table and the lock."""
-    drifts = _layer_drift(network, "layers", network.layers, layers, "the printed table implies other layers", "correct repro/building.py")
+    drifts = _layer_drift(network, "layers", network.layers, layers)
     if is_locked(network, layers, locks):
         return drifts
     try:
         locked = read_lock(network.name, locks)
     except LockError as error:
         return [*drifts, _drift(network, "lock", None, None, str(error), 0, RELOCK)]
-    return drifts + _layer_drift(network, "lock", locked, layers, "differs from the lock", RELOCK)
+    return drifts + _layer_drift(network, "lock", locked, layers)
 
 
-def _layer_drift(
-    network: Network, gate: Literal["layers", "lock"], expected: Sequence[Layer], found: Sequence[Layer], what: str, cure: str
-) -> list[Drift]:
+def _layer_drift(network: Network, gate: Literal["layers", "lock"], expected: Sequence[Layer], found: Sequence[Layer]) -> list[Drift]:
+    """Layers that run against those of the printed table ("layers") or of the lock ("lock")."""
     differences = compare_layers(expected, found)
     if not differences:
         return []
     more = f" (the first of {len(differences)} differences)" if len(differences) > 1 else ""
     row = _row_of(network, differences[0].layer, found)
-    message = f"{differences[0]}{more}: {what}; it breaks {network.place(row)}; if meant, run `{cure}`"
-    if gate == "layers":
-        message = f"{differences[0]}{more}: {what} at {network.place(row)}; {cure}"
-    return [_drift(network, gate, len(expected), len(found), message, row, cure)]
+    cure = f"if meant, run `{RELOCK}`" if gate == "lock" else "correct repro/building.py"
+    message = f"{differences[0]}{more}; that breaks {network.place(row)}; {cure}"
+    return [_drift(network, gate, len(expected), len(found), message, row, RELOCK if gate == "lock" else f"repro show {network.name}")]
 
 
 def _check_macs(network: Network, counter: str, counted: int, unseen: int) -> list[Drift]:

@@ -161,7 +161,7 @@ def _evaluate(ledger: Ledger, node: ast.expr) -> Fraction:
 
 def _value(ledger: Ledger, node: ast.expr) -> Fraction:
     match node:
-        case ast.Constant(value=number) if type(number) in (int, float) and abs(number) < LARGEST:
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool) and number < LARGEST:
             return Fraction(str(number))
         case ast.BinOp(left, ast.Pow(), ast.Constant(value=int(power))) if 0 <= power <= 18:
             return Fraction(_evaluate(ledger, left) ** power)

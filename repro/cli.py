@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from repro import printing
+from repro import __version__, printing
 from repro.checking import Check, Counter, check_layers, check_ledger
 from repro.claims import judge_claim
 from repro.errors import ReproError
@@ -22,13 +22,13 @@ from repro.layers import Layer
 from repro.locking import document, write_lock
 from repro.tables import Network, load_ledger
 
+INTERRUPTED = 130
 ROOT = Path(__file__).resolve().parent.parent
 
 app = typer.Typer(
     name="repro",
-    help="Do the numbers printed in the classic CNN papers hold, and does the code that people run build those networks?",
     epilog="Start with `repro list`, then `repro show vgg-d` and `repro check`.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -36,7 +36,7 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
-Names = Annotated[list[str] | None, typer.Argument(metavar="[NETWORK]...", help="Networks to look at; all by default.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="NETWORK", help="Networks to look at; all by default.")]
 NetworkName = Annotated[str, typer.Argument(metavar="NETWORK", help="A name from `repro list`.")]
 
 
@@ -52,6 +52,15 @@ class Format(StrEnum):
 
     text = "text"
     github = "github"
+
+
+@app.callback()
+def start(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Do the numbers printed in the classic CNN papers hold, and does the code that people run build those networks?"""
+    if version:
+        print(f"cnn-repro {__version__}")
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 @app.command("list", epilog="Examples: `repro list` · `repro list claims` · `repro list claims --json`")
@@ -190,19 +199,18 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         code = app(arguments, standalone_mode=False)
         sys.stdout.flush()
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
     except typer.TyperException as error:
-        lines = error.format_message().splitlines()
-        if type(error).__name__ == "NoArgsIsHelpError":
-            print(*lines, sep="\n")
-        else:
-            _say(f"{' '.join(line.strip() for line in lines)} (see `repro --help`)")
+        lines = error.format_message().replace("Value error, ", "").splitlines()
+        _say(f"{' '.join(line.strip() for line in lines)} (see `repro --help`)")
         code = 2
     except ReproError as error:
         _say(str(error))
         code = 2
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted; what was written is whole")
-        code = 130
+        code = INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141

@@ -10,7 +10,7 @@ ReproError            anything that a user can cure; the command prints it as on
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class ReproError(Exception):
@@ -34,8 +34,8 @@ class TableError(ReproError):
 class UnknownName(ReproError):
     """A name that isn't in the ledger, with the nearest ones that are."""
 
-    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
-        near = nearest(name, known)
+    def __init__(self, what: str, name: str, known: Iterable[str], near: Sequence[str] = ()) -> None:
+        near = near or nearest(name, known)
         hint = f"did you mean {', '.join(near)}?" if near else f"see `repro list{'' if what == 'network' else ' claims'}`"
         super().__init__(f"unknown {what} {name!r}; {hint}")
 

@@ -23,7 +23,7 @@ STYLES = {"reproduced": "green", "deviates": "yellow", "not-attempted": "dim", "
 def console(*, stderr: bool = False) -> Console:
     """A console that doesn't fold tables when its output goes to a file or a pipe."""
     made = Console(stderr=stderr, highlight=False)
-    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=200)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=1_000)
 
 
 @contextmanager

@@ -44,15 +44,39 @@ class Trace:
         return sum(layer.macs for layer in self.layers)
 
 
-def count_macs(module: nn.Module, shape: Shape, device: torch.device | str = "meta") -> int:
+class OnMeta(TorchFunctionMode):
+    """Modules built within it take neither memory nor time: ``with OnMeta(): net = torchvision.models.vgg16()``.
+
+    Tensors are made on the meta device, and initialisations, which compute nothing there but take most of the
+    time of building, are left out.
+    """
+
+    def __enter__(self) -> OnMeta:
+        self._device = torch.device("meta")
+        self._device.__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        self._device.__exit__(*error)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in _INITIALISATIONS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+def count_macs(module: nn.Module, shape: Shape) -> int:
     """MACs of convolution and linear layers for one input of ``shape`` (without the batch), by torch's formulas.
 
-    The module and its input are on ``device``; on "meta" nothing is computed. BN, pooling, activations,
-    additions and biases don't count. Compiled modules are counted through their original.
+    The module must be on the meta device (see :class:`OnMeta`), where nothing is computed. BN, pooling,
+    activations, additions and biases don't count. A compiled module is counted through its original.
     """
     module = getattr(module, "_orig_mod", module)
-    with _Evaluation(module), torch.no_grad(), _FlopFormulas() as formulas:
-        module(torch.empty(1, *shape, device=device))
+    with _Evaluation(module), torch.no_grad(), _FlopFormulas() as formulas, _Shortcuts():
+        module(torch.empty(1, *shape, device="meta"))
     return int(formulas.flops) // 2
 
 
@@ -97,11 +121,30 @@ class _FlopFormulas(TorchDispatchMode):  # type: ignore[no-untyped-call]
         out = func(*args, **kwargs)
         formula = flop_registry.get(func.overloadpacket)
         if formula is not None:
-            self.flops += formula(*args, **kwargs, out_val=out)
+            by_shape = getattr(formula, "__wrapped__", None)  # the formula itself, without a walk through the arguments
+            if by_shape is None or kwargs:
+                self.flops += formula(*args, **kwargs, out_val=out)
+            else:
+                self.flops += by_shape(*(arg.shape if isinstance(arg, Tensor) else arg for arg in args), out_shape=out.shape)
         return out
 
 
-class _LayerRecorder(TorchFunctionMode):
+class _Shortcuts(TorchFunctionMode):
+    """Answers the calls whose output shape is plain; the meta device takes half a millisecond for a batch normalisation."""
+
+    def answer(self, x: Tensor) -> Tensor:
+        """A tensor of the shape of ``x``."""
+        return x
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is F.batch_norm and args[1] is not None and args[1].shape == args[0].shape[1:2]:
+            return self.answer(args[0])
+        if func in _ADDITIONS and len(args) == 2 and isinstance(args[1], Tensor) and args[0].shape == args[1].shape:
+            return self.answer(args[0])
+        return func(*args, **(kwargs or {}))
+
+
+class _LayerRecorder(_Shortcuts):
     """Writes down each functional call that makes a tensor, under the name of the module that calls it."""
 
     def __init__(self, module: nn.Module, x: Tensor, formulas: _FlopFormulas) -> None:
@@ -137,7 +180,7 @@ class _LayerRecorder(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         before = self._formulas.flops
-        out = func(*args, **kwargs)
+        out = super().__torch_function__(func, types, args, kwargs)
         sources = self._sources([*args, *kwargs.values()])
         if isinstance(out, Tensor) and sources:
             self._record(func, args, kwargs, sources, out, (self._formulas.flops - before) // 2)
@@ -174,9 +217,20 @@ class _LayerRecorder(TorchFunctionMode):
         self._names[base] = count = self._names.get(base, 0) + 1
         return base if count == 1 else f"{base}#{count}"
 
+    def answer(self, x: Tensor) -> Tensor:
+        """A new tensor, since each layer's output is known by its identity."""
+        return torch.empty_like(x)
+
     def unused(self) -> list[Layer]:
         """Trainable parameters that no layer took."""
         return [Layer(name, "unused", (), (numel,), params=numel) for name, numel in self._pending.values()]
+
+
+_INITIALISATIONS = {
+    *(getattr(nn.init, name) for name in dir(nn.init) if name.endswith("_") and not name.startswith("_")),
+    Tensor.fill_, Tensor.zero_, Tensor.normal_, Tensor.uniform_,
+}  # fmt: skip
+_ADDITIONS = {torch.add, Tensor.add, Tensor.__add__}
 
 
 def _pair(value: int | Sequence[int]) -> tuple[int, int]:

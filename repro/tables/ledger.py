@@ -156,7 +156,7 @@ class Ledger:
     def variant(self, name: str, **changes: object) -> Network:
         """The network with some of its entry changed, for example ``stride_on="3x3"``."""
         if name not in self._entries:
-            raise UnknownName("network", name, self._entries)
+            raise self._unknown_network(name)
         file, entry = self._entries[name]
         entry = entry.model_copy(update=changes) if changes else entry
         paper = self.papers[file]
@@ -170,6 +170,11 @@ class Ledger:
         _check_codes(file, name, paper.codes, built.layers)
         readings = tuple(reading for reading in self._readings if name in reading.networks)
         return Network(name, paper, entry, table, tuple(built.layers), tuple(built.rows), readings)
+
+    def _unknown_network(self, name: str) -> UnknownName:
+        """The networks that public code calls so, or else those whose names look like it."""
+        called = [own for own, (_, entry) in self._entries.items() if name.lower() in entry.also]
+        return UnknownName("network", name, self._entries, called)
 
     def claim(self, id: str) -> Claim:
         """The claim with this id. Raises UnknownName."""

@@ -42,7 +42,7 @@ def interval(printed: str, *, scale: str = "", exact: bool = False) -> Interval:
     """
     factor = SUFFIXES[f" {scale}" if scale else ""]
     if printed in WORDS:
-        return _around(Fraction(WORDS[printed]), Fraction(factor))
+        return _around(Fraction(WORDS[printed] * factor), Fraction(factor))
     text = printed.replace("\N{MULTIPLICATION SIGN}", "x")
     match = _NUMBER.fullmatch(text)
     if not match or match["suffix"] not in SUFFIXES:

@@ -44,9 +44,8 @@ def _table_error(file: str, raw: Mapping[str, Any], error: ValidationError) -> T
         return TableError(file, key, location[-1], f"one of the keys {', '.join(sorted(known))}", cure)
     if kind == "missing":
         return TableError(file, key, None, "a value", f"add the key {str(location[-1])!r}")
-    message = re.sub(r"^(Value error, |(Input|String|Tuple) should (be |have )?)", "", first["msg"]).replace(
-        "match pattern", "text of the pattern", 1
-    )
+    message = re.sub(r"^(Value error, |(Input|String|Tuple) should (be |have )?)", "", first["msg"])
+    message = re.sub("^match pattern", "text of the pattern", message)
     return TableError(file, key, _printable(first["input"]), message, "correct the value")
 
 

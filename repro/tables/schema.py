@@ -152,13 +152,14 @@ class TableEntry(Entry):
 
 
 class NetworkEntry(Entry):
-    """One network: a column of a table, and what the text adds to it."""
+    """One network: a column of a table, and what the text adds to it. ``also`` is what public code calls it."""
 
     table: Text
     column: Text | None = None
     n: Annotated[int, Field(ge=1, le=1_000)] | None = None
     shortcut: Literal["none", "A", "B", "C"] = "none"
     stride_on: Literal["first", "3x3"] = "first"
+    also: tuple[Name, ...] = Field(default=(), strict=False)
 
 
 class ReadingEntry(Entry):

@@ -1,0 +1,1 @@
+"""How fast it runs. Ratios against peers within one run; never a gate."""

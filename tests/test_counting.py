@@ -1,0 +1,198 @@
+"""The network that runs is the network of the table: traced layers, and torch's own count of MACs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from repro import Ledger, load_ledger
+from repro.building import build
+from repro.counting.with_torch import Trace, count_macs, trace
+
+NETWORKS = [
+    "lenet5", "lenet5-modern", "alexnet", "alexnet-owt", "vgg-a", "vgg-a-lrn", "vgg-b", "vgg-c", "vgg-d", "vgg-e",
+    "plain18", "plain34", "resnet18", "resnet34", "resnet18-b", "resnet34-b", "resnet34-c", "resnet50", "resnet101", "resnet152",
+    "resnet50-v1.5", "resnet101-v1.5", "resnet152-v1.5", "plain20", "plain32", "plain44", "plain56", "plain110",
+    "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202",
+]  # fmt: skip
+
+
+def test_no_network_is_forgotten(ledger: Ledger) -> None:
+    assert list(ledger.networks) == NETWORKS
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_layers_that_run_are_the_layers_of_the_table(ledger: Ledger, name: str) -> None:
+    network = ledger.network(name)
+    module = build(network, "meta")
+    traced = trace(module, network.input)
+    assert len(traced.layers) == len(network.layers)
+    for ran, printed in zip(traced.layers, network.layers, strict=True):
+        assert ran.to_json() == printed.to_json()
+    assert traced.unseen == ({"OUTPUT": 840} if name == "lenet5" else {})
+    assert traced.torch_macs + sum(traced.unseen.values()) == network.macs == traced.macs
+    assert count_macs(module, network.input) == traced.torch_macs
+    assert traced.params == sum(parameter.numel() for parameter in module.parameters()) == network.params
+    assert sum(buffer.numel() for key, buffer in module.named_buffers() if key.endswith("codes")) == network.fixed_params
+
+
+def test_torch_does_not_count_the_output_units_of_lenet5(ledger: Ledger) -> None:
+    network = ledger.network("lenet5")
+    traced = trace(build(network, "meta"), network.input)
+    assert (traced.torch_macs, traced.macs) == (325_680, 326_520)
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("alexnet-owt", "alexnet"),
+        ("vgg-a", "vgg11"),
+        ("vgg-b", "vgg13"),
+        ("vgg-d", "vgg16"),
+        ("vgg-e", "vgg19"),
+        ("resnet18-b", "resnet18"),
+        ("resnet34-b", "resnet34"),
+        ("resnet50-v1.5", "resnet50"),
+        ("resnet101-v1.5", "resnet101"),
+        ("resnet152-v1.5", "resnet152"),
+    ],
+)
+def test_torchvision_has_the_same_parameters_and_macs(ledger: Ledger, name: str, model: str) -> None:
+    network = ledger.network(name)
+    with torch.device("meta"):
+        module = getattr(torchvision.models, model)()
+    assert count_macs(module, network.input) == network.macs
+    assert sum(parameter.numel() for parameter in module.parameters()) == network.params
+    traced = trace(module, network.input)
+    assert (traced.params, traced.macs) == (network.params, network.macs)
+    costly = ("conv", "linear", "batchnorm", "add")
+    assert Counter(layer.kind for layer in traced.layers if layer.kind in costly) == Counter(
+        layer.kind for layer in network.layers if layer.kind in costly
+    )
+
+
+@pytest.mark.parametrize("crop", [(), (("3x224x224", "3x227x227"), ('stride 4", padding = 2', 'stride 4", padding = 0'))])
+def test_alexnet_without_its_two_towers_costs_more(edited: Callable[..., Path], crop: tuple[tuple[str, str], ...]) -> None:
+    """The same for both readings of its input: 224 with a padding of 2, or 227 without."""
+    ungrouped = [("5x5x48", "5x5x96"), ("3x3x192", "3x3x384"), ("3x3x192", "3x3x384")]
+    network = load_ledger(edited("alexnet.toml", *ungrouped, *crop)).network("alexnet")
+    traced = trace(build(network, "meta"), network.input)
+    assert traced.layers == network.layers
+    assert (traced.params, traced.macs) == (62_378_344, 1_135_256_096)
+
+
+class Twice(nn.Module):
+    """One convolution that runs twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.f = nn.Conv2d(1, 1, 3, padding=1, device="meta")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.f(self.f(x))  # type: ignore[no-any-return]
+
+
+def summary(traced: Trace) -> list[tuple[str, str, int, int]]:
+    return [(layer.name, layer.kind, layer.params, layer.macs) for layer in traced.layers]
+
+
+def test_a_shared_module_costs_twice_and_weighs_once() -> None:
+    traced = trace(Twice(), (1, 8, 8))
+    assert summary(traced) == [("f", "conv", 10, 576), ("f#2", "conv", 0, 576)]
+    assert (traced.params, traced.macs, traced.torch_macs) == (10, 1_152, 1_152)
+
+
+def test_a_module_that_is_a_layer_itself_is_traced() -> None:
+    traced = trace(nn.Linear(10, 11, device="meta"), (10,))
+    assert summary(traced) == [("linear", "linear", 121, 110)]
+    assert traced.torch_macs == 110
+
+
+def test_a_grouped_convolution_is_counted_in_groups() -> None:
+    conv = nn.Conv2d(96, 256, 5, padding=2, groups=2, device="meta")
+    traced = trace(conv, (96, 27, 27))
+    assert (traced.params, traced.macs, traced.torch_macs) == (307_456, 223_948_800, 223_948_800)
+    assert traced.layers[0].groups == 2
+
+
+class Functional(nn.Module):
+    """A convolution without a module, and a parameter that nothing reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.empty(4, 3, 3, 3, device="meta"))
+        self.idle = nn.Parameter(torch.empty(7, device="meta"))
+        self.frozen = nn.Parameter(torch.empty(5, device="meta"), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.w, padding=1)
+
+
+def test_a_functional_convolution_counts_and_an_idle_parameter_is_listed() -> None:
+    traced = trace(Functional(), (3, 8, 8))
+    assert summary(traced) == [("conv", "conv", 108, 6_912), ("idle", "unused", 7, 0)]
+    assert traced.torch_macs == 6_912
+    assert traced.layers[0].padding == (1, 1)
+    assert traced.layers[0].bias is False
+
+
+def test_a_compiled_module_is_counted_through_its_original() -> None:
+    compiled = torch.compile(Twice())
+    assert isinstance(compiled, nn.Module)
+    assert count_macs(compiled, (1, 8, 8)) == 1_152
+
+
+def test_counting_on_real_numbers_gives_the_same(ledger: Ledger) -> None:
+    for name in ("lenet5", "resnet20"):
+        network = ledger.network(name)
+        assert count_macs(build(network), network.input, "cpu") == network.macs - network.fixed_params
+
+
+class Broken(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3, device="meta")
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.norm(x)
+        raise RuntimeError("broken")
+
+
+def test_modes_come_back_and_no_hook_stays(ledger: Ledger) -> None:
+    network = ledger.network("resnet20")
+    module = build(network, "meta")
+    module.train()
+    module.get_submodule("conv1_bn").eval()
+    before = {name: part.training for name, part in module.named_modules()}
+    trace(module, network.input)
+    count_macs(module, network.input)
+    assert {name: part.training for name, part in module.named_modules()} == before
+    broken = Broken()
+    for count in (trace, count_macs):
+        with pytest.raises(RuntimeError, match="broken"):
+            count(broken, (3, 8, 8))
+    assert broken.training
+    assert broken.norm.training
+    assert not nn.modules.module._global_forward_hooks
+    assert not nn.modules.module._global_forward_pre_hooks
+
+
+def test_tracing_twice_gives_the_same(ledger: Ledger) -> None:
+    network = ledger.network("resnet20")
+    module = build(network, "meta")
+    assert trace(module, network.input) == trace(module, network.input)
+
+
+def test_another_input_size_changes_macs_and_no_parameter(ledger: Ledger) -> None:
+    """A CIFAR network on 64x64 has four times the MACs, its 640 of the last layer excepted."""
+    network = ledger.network("resnet20")
+    traced = trace(build(network, "meta"), (3, 64, 64))
+    assert traced.params == network.params
+    assert traced.macs == 4 * (network.macs - 640) + 640
