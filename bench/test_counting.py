@@ -39,15 +39,15 @@ def ours(name: str) -> int:
     return count_macs(module, SHAPE)
 
 
-def with_torchinfo(name: str) -> int:
+def by_torchinfo(name: str) -> int:
     return int(torchinfo.summary(built(name), input_size=(1, *SHAPE), verbose=0).total_mult_adds)
 
 
-def with_fvcore(name: str) -> int:
+def by_fvcore(name: str) -> int:
     return count_macs_with_fvcore(built(name), SHAPE)
 
 
-def with_flop_counter_mode(name: str) -> int:
+def by_flop_counter_mode(name: str) -> int:
     with FlopCounterMode(display=False) as mode, torch.no_grad(), torch.device("meta"):
         built(name)(torch.empty(1, *SHAPE))
     return int(mode.get_total_flops()) // 2
@@ -62,8 +62,8 @@ def seconds(count: Callable[[str], int], name: str) -> float:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_counting_a_network(benchmark: BenchmarkFixture, bars: Bars, name: str) -> None:
     macs = benchmark.pedantic(ours, (name,), rounds=10, warmup_rounds=2)
-    assert macs == with_flop_counter_mode(name) == with_fvcore(name)
-    peers = {"torchinfo": with_torchinfo, "fvcore": with_fvcore, "FlopCounterMode": with_flop_counter_mode}
+    assert macs == by_flop_counter_mode(name) == by_fvcore(name)
+    peers = {"torchinfo": by_torchinfo, "fvcore": by_fvcore, "FlopCounterMode": by_flop_counter_mode}
     turns = [{peer: seconds(count, name) for peer, count in {"ours": ours, **peers}.items()} for _ in range(3)]
     best = {peer: min(turn[peer] for turn in turns) for peer in turns[0]}
     ratios = {peer: best[peer] / best["ours"] for peer in peers}

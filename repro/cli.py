@@ -126,6 +126,27 @@ def explain(claim: Annotated[str, typer.Argument(metavar="CLAIM", help="An id fr
 
 
 @app.command(
+    epilog="Examples: `repro solve resnet50 4.14e9` · `repro solve resnet50 3.8` · `repro solve vgg-d 30.9` · "
+    "`repro solve alexnet 0.72 --json`\n\nA value below 1,000 is in 10^9."
+)
+def solve(
+    network: NetworkName,
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="A count as somebody wrote it: 4.14e9, 4.1G, 3.8 or 4,089,184,256.")],
+    limit: Annotated[int, typer.Option(min=1, help="How many conventions to print.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Find the counting conventions that give a number, each with its bridge from the paper's count."""
+    from repro import conventions
+
+    solutions = conventions.solve(load_ledger(), network, value)
+    if as_json:
+        _print_json(solutions.to_json())
+    else:
+        for line in conventions.solution_lines(solutions, limit):
+            print(line)
+
+
+@app.command(
     epilog="Examples: `repro lock` (compare) · `repro lock --write` (accept all) · `repro lock --write resnet50`\n\n"
     "Exit code 0: equal, or written; 1: drift; 2: bad input."
 )
@@ -195,7 +216,8 @@ def all_(as_json: Json = False) -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command and ends the process: 0 good, 1 drift, 2 bad input (one line on standard error), 130 interrupted."""
-    gc.freeze()  # what the imports made stays; collecting it again and again would take a tenth of a short run
+    gc.freeze()  # what the imports made stays; looking at it again and again would take a fifth of a short run,
+    gc.set_threshold(100_000)  # and so would looking at thousands of layers, none of which refers back
     try:
         code = app(arguments, standalone_mode=False)
         sys.stdout.flush()
