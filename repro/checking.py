@@ -9,8 +9,8 @@ What must hold for a network, in this order:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,10 +57,22 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """MACs of one network by each counter; None where it wasn't asked. ``unseen`` is what no counter has a formula for."""
+
+    network: str
+    closed_form: int
+    torch: int | None = None
+    fvcore: int | None = None
+    unseen: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """What ``repro check`` found."""
 
     networks: tuple[str, ...]
+    counts: tuple[Counts, ...]
     drifts: tuple[Drift, ...]
     judgements: tuple[Judgement, ...]
 
@@ -86,17 +98,20 @@ def check_ledger(
     chosen = tuple(dict.fromkeys(names)) or ledger.networks
     networks = [ledger.network(name) for name in chosen]
     drifts: list[Drift] = []
+    counts: list[Counts] = []
     for network in networks:
         progress(network.name)
-        drifts += check_network(network, frozenset(counters), locks)
+        found, counted = check_network(network, frozenset(counters), locks)
+        drifts += found
+        counts.append(counted)
     judgements = tuple(judge_claim(ledger, claim) for claim in ledger.claims if claim.network in chosen)
-    return Check(chosen, tuple(drifts), judgements)
+    return Check(chosen, tuple(counts), tuple(drifts), judgements)
 
 
-def check_network(network: Network, counters: frozenset[Counter], locks: Path = LOCKS) -> list[Drift]:
-    """Every gate of one network that fails."""
+def check_network(network: Network, counters: frozenset[Counter], locks: Path = LOCKS) -> tuple[list[Drift], Counts]:
+    """Every gate of one network that fails, and what each counter says."""
     if not counters & {"torch", "fvcore"}:
-        return check_layers(network, network.layers, locks)
+        return check_layers(network, network.layers, locks), Counts(network.name, network.macs)
     from repro.building import build
     from repro.counting.with_torch import OnMeta, trace
 
@@ -104,13 +119,12 @@ def check_network(network: Network, counters: frozenset[Counter], locks: Path = 
         built = build(network, "meta")
     ran = trace(built, network.input)
     drifts = check_layers(network, ran.layers, locks)
-    unseen = sum(ran.unseen.values())
-    drifts += _check_macs(network, "torch", ran.torch_macs, unseen)
+    counts = Counts(network.name, network.macs, ran.torch_macs, unseen=ran.unseen)
     if "fvcore" in counters:
         from repro.counting.with_fvcore import count_macs_with_fvcore
 
-        drifts += _check_macs(network, "fvcore", count_macs_with_fvcore(build(network), network.input), unseen)
-    return drifts
+        counts = replace(counts, fvcore=count_macs_with_fvcore(build(network), network.input))
+    return drifts + _check_macs(network, counts), counts
 
 
 def check_layers(network: Network, layers: Sequence[Layer], locks: Path = LOCKS) -> list[Drift]:
@@ -137,14 +151,17 @@ def _layer_drift(network: Network, gate: Literal["layers", "lock"], expected: Se
     return [_drift(network, gate, len(expected), len(found), message, row, RELOCK if gate == "lock" else f"repro show {network.name}")]
 
 
-def _check_macs(network: Network, counter: str, counted: int, unseen: int) -> list[Drift]:
-    """A counter's MACs, plus those of layers that no counter has a formula for, against the closed form."""
-    if counted + unseen == network.macs:
-        return []
-    missing = f" plus {unseen:,d} that it can't see" if unseen else ""
-    cure = "correct repro/counting/ or repro/building.py"
-    message = f"{counter} counts {counted:,d} MACs{missing}, the printed table gives {network.macs:,d}: {cure}"
-    return [_drift(network, "macs", network.macs, counted + unseen, message, 0, f"repro show {network.name}")]
+def _check_macs(network: Network, counts: Counts) -> list[Drift]:
+    """Each counter's MACs, plus those of layers that no counter has a formula for, against the closed form."""
+    drifts, unseen = [], sum(counts.unseen.values())
+    for counter, counted in (("torch", counts.torch), ("fvcore", counts.fvcore)):
+        if counted is None or counted + unseen == counts.closed_form:
+            continue
+        missing = f" plus {unseen:,d} that it can't see" if unseen else ""
+        cure = "correct repro/counting/ or repro/building.py"
+        message = f"{counter} counts {counted:,d} MACs{missing}, the printed table gives {counts.closed_form:,d}: {cure}"
+        drifts.append(_drift(network, "macs", counts.closed_form, counted + unseen, message, 0, f"repro show {network.name}"))
+    return drifts
 
 
 def _drift(

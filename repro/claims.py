@@ -79,7 +79,8 @@ def cost(ledger: Ledger, claim: Claim) -> str:
     images = _checked(ledger, claim, claim.training.images_seen)
     flops = FLOPS_PER_MAC_TRAINED * ledger.network(claim.network).macs * images * claim.nets
     nets = f" for {claim.nets} nets" if claim.nets > 1 else ""
-    return f"needs training: about {significant(flops / 10**15)} PFLOP{nets} on {claim.training.data}, {float(images):.3g} images seen"
+    seen = f"{significant(images / 10**6)} million images seen"
+    return f"needs training: about {significant(flops / 10**15)} PFLOP{nets} on {claim.training.data}, {seen}"
 
 
 def evaluate(ledger: Ledger, expression: str) -> int | Fraction:

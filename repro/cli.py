@@ -172,7 +172,7 @@ def lock(
     elif write:
         print(f"{len(written)} of {len(chosen)} locks rewritten{': ' if written else ''}{', '.join(written)}")
     else:
-        printing.print_check(Check(tuple(network.name for network in chosen), tuple(drifts), ()))
+        printing.print_check(Check(tuple(network.name for network in chosen), (), tuple(drifts), ()))
     raise typer.Exit(1 if drifts else 0)
 
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from repro.checking import Check
+from repro.checking import Check, Counts
 from repro.claims import VERDICTS, Judgement, as_number, unit
 from repro.layers import Layer, Shape
 from repro.tables import Claim, Ledger, Network
@@ -91,12 +91,26 @@ def print_check(check: Check) -> None:
             table.add_row(*_claim_row(judgement))
     if table.row_count:
         out.print(table)
+    _print_counts(check.counts)
     reasons = [judgement for judgement in check.judgements if judgement.verdict in ("deviates", "drift")]
     for judgement in reasons:
         out.print(f"[{STYLES[judgement.verdict]}]{judgement.verdict}[/] {judgement.claim.id}: {escape(judgement.reason or '')}")
     for drift in check.drifts:
         out.print(f"[{STYLES['drift']}]drift[/] {drift.network}/{drift.gate}: {escape(drift.message)}")
     out.print(tally(check))
+
+
+def _print_counts(counts: Iterable[Counts]) -> None:
+    """All three counters side by side where fvcore was asked; what the counters can't see, in any case."""
+    asked = [count for count in counts if count.fvcore is not None]
+    if asked:
+        table = _table("MACs of", "closed form >", "torch >", "fvcore >")
+        for count in asked:
+            table.add_row(count.network, *(f"{macs:,d}" for macs in (count.closed_form, count.torch or 0, count.fvcore or 0)))
+        console().print(table)
+    for count in counts:
+        for layer, macs in count.unseen.items():
+            console().print(f"{count.network}: neither torch nor fvcore has a formula for {layer}; its {macs:,d} MACs are added by hand")
 
 
 def tally(check: Check) -> str:

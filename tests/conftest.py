@@ -13,7 +13,7 @@ import pytest
 from repro import Ledger, load_ledger
 from repro.tables.ledger import PAPERS
 
-hypothesis.settings.register_profile("repro", database=None, derandomize=True, deadline=timedelta(seconds=2), max_examples=300)
+hypothesis.settings.register_profile("repro", database=None, derandomize=True, deadline=timedelta(seconds=5), max_examples=300)
 hypothesis.settings.load_profile("repro")
 
 

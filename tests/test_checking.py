@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import repro
-from repro.checking import check_ledger, check_network
+from repro.checking import Counts, check_ledger, check_network
 from repro.locking import LOCKS
 from repro.tables import Ledger, Network
 
@@ -45,7 +45,10 @@ def test_the_whole_ledger_holds_without_torch(ledger: Ledger) -> None:
 
 def test_small_networks_hold_with_every_counter(ledger: Ledger) -> None:
     names = ["lenet5", "lenet5-modern", "resnet20", "plain20"]
-    assert check_ledger(ledger, names, ["torch", "fvcore"]).drifts == ()
+    check = check_ledger(ledger, names, ["torch", "fvcore"])
+    assert check.drifts == ()
+    assert check.counts[0] == Counts("lenet5", 326_520, 325_680, 325_680, {"OUTPUT": 840})
+    assert check.counts[2] == Counts("resnet20", 40_551_040, 40_551_040, 40_551_040)
 
 
 @pytest.mark.slow
@@ -59,7 +62,7 @@ def test_counters_that_disagree_turn_the_gate_red(ledger: Ledger) -> None:
     network = ledger.network("resnet20")
     first = replace(network.layers[0], macs=network.layers[0].macs + 1)
     wrong: Network = replace(network, layers=(first, *network.layers[1:]))
-    drifts = check_network(wrong, frozenset({"torch", "fvcore"}))
+    drifts, _ = check_network(wrong, frozenset({"torch", "fvcore"}))
     assert [drift.gate for drift in drifts] == ["layers", "macs", "macs"]
     assert drifts[1].message.startswith("torch counts 40,551,040 MACs, the printed table gives 40,551,041")
     assert drifts[2].message.startswith("fvcore counts 40,551,040 MACs")

@@ -151,11 +151,11 @@ def test_the_reason_of_a_deviation_is_measured(judged: dict[str, Judgement], id:
     ("id", "reason"),
     [
         # 3 passes' worth of 2 FLOPs for each of 326,520 MACs, 1.2 million images
-        ("lenet5/test-error", "needs training: about 0.00235 PFLOP on MNIST (60,000 images), 1.2e+06 images seen"),
-        ("resnet20/test-error/table-6", "needs training: about 1.99 PFLOP on CIFAR-10 (50,000 images), 8.19e+06 images seen"),
+        ("lenet5/test-error", "needs training: about 0.00235 PFLOP on MNIST (60,000 images), 1.2 million images seen"),
+        ("resnet20/test-error/table-6", "needs training: about 1.99 PFLOP on CIFAR-10 (50,000 images), 8.19 million images seen"),
         (
             "alexnet/top-5-test-error/table-2/5-cnns",
-            "needs training: about 2,350 PFLOP for 5 nets on ILSVRC-2012 (1.28 million images), 1.08e+08 images seen",
+            "needs training: about 2,350 PFLOP for 5 nets on ILSVRC-2012 (1.28 million images), 108 million images seen",
         ),
     ],
 )

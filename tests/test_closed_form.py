@@ -130,6 +130,33 @@ def test_response_normalisation_follows_the_relu_of_conv1_and_conv2(ledger: Ledg
     assert [layer.name for layer in ledger.network("vgg-a-lrn").layers if layer.kind == "lrn"] == ["conv1_lrn"]
 
 
+@pytest.mark.parametrize(
+    ("name", "block", "order"),
+    [
+        ("plain20", "conv3_1", "conv1 conv1_bn conv1_relu conv2 conv2_bn conv2_relu"),
+        ("resnet20", "conv2_1", "conv1 conv1_bn conv1_relu conv2 conv2_bn add add_relu"),
+        ("resnet20", "conv3_1", "conv1 conv1_bn conv1_relu conv2 conv2_bn pad add add_relu"),
+        ("resnet34-b", "conv3_1", "conv1 conv1_bn conv1_relu conv2 conv2_bn projection projection_bn add add_relu"),
+        (
+            "resnet50",
+            "conv2_1",
+            "conv1 conv1_bn conv1_relu conv2 conv2_bn conv2_relu conv3 conv3_bn projection projection_bn add add_relu",
+        ),
+    ],
+)
+def test_a_block_adds_its_shortcut_before_the_last_relu(ledger: Ledger, name: str, block: str, order: str) -> None:
+    parts = [layer.name.removeprefix(f"{block}.") for layer in ledger.network(name).layers if layer.name.startswith(f"{block}.")]
+    assert parts == order.split()
+
+
+def test_shortcuts_come_from_the_end_of_the_block_before(ledger: Ledger) -> None:
+    inputs = {layer.name: layer.inputs for layer in ledger.network("resnet20").layers}
+    assert inputs["conv2_1.add"] == ("conv2_1.conv2_bn", "conv1_relu")
+    assert inputs["conv2_2.add"] == ("conv2_2.conv2_bn", "conv2_1.add_relu")
+    assert inputs["conv3_1.pad"] == ("conv2_3.add_relu",)
+    assert inputs["conv3_1.add"] == ("conv3_1.conv2_bn", "conv3_1.pad")
+
+
 @pytest.mark.parametrize(("depth", "n"), CIFAR.items())
 def test_cifar_networks_follow_their_formula(ledger: Ledger, depth: int, n: int) -> None:
     """Section 4.2: 6n+2 layers. Weights of 3x3 convolutions on 16, 32, 64 maps, BN behind each, and the 10-way fc."""

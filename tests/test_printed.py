@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repro.tables import Interval, interval
-from repro.tables.printed import SUFFIXES
+from repro.tables.printed import SUFFIXES, WORDS
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,15 @@ from repro.tables.printed import SUFFIXES
 )
 def test_a_printed_number_stands_for_what_it_can_be_told_from(printed: str, low: str, high: str) -> None:
     assert interval(printed) == Interval(Fraction(low), Fraction(high))
+
+
+def test_words_count_from_one_to_sixteen() -> None:
+    assert list(WORDS) == [
+        "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+        "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen",
+    ]  # fmt: skip
+    for number, word in enumerate(WORDS, start=1):
+        assert interval(word) == Interval(Fraction(2 * number - 1, 2), Fraction(2 * number + 1, 2))
 
 
 @pytest.mark.parametrize(

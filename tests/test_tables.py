@@ -70,6 +70,7 @@ VALUES = [
     (LENET, '"X...XXX..XXXX.XX"', '"X...XXX..XXXX.X"', "tables[0].partial: [", "rows of equal length"),
     (LENET, '"X...XXX..XXXX.XX"', '"X...XXX..XXXX.XO"', "tables[0].partial[0]: 'X...", "text of the pattern"),
     (LENET, '1 = [".......", ', "1 = [", "codes.1: [", "at least 12 items"),
+    (LENET, '1 = [".......", ', '1 = [".......", ".......", ', "codes.1: [", "at most 12 items"),
     (ALEXNET, 'cell = "LRN"', "cells = []", "tables[0].rows[1].cells: []", "at least 1 item"),
     (ALEXNET, 'where = "K14, public code"', 'where = "Section 3.5"', "tables: [", "'Section 3.5' stands twice"),
     (ALEXNET, 'claim = "alexnet/conv1/neurons"', 'claim = "alexnet/neurons"', "deviations: [", "stands twice"),
@@ -191,6 +192,12 @@ def test_a_network_of_too_many_layers_is_refused_before_it_eats_the_memory(edite
     message = complaint(edited(RESNET, ("[3x3, 64; 3x3, 64] x2", block)))
     assert message.startswith("resnet.toml: tables[0].rows[2]: '[1x1, 64; 1x1, 64;")
     assert message.endswith("a row that fits those above it for plain18: more than 50000 layers; correct the row")
+
+
+def test_a_soft_max_in_a_row_of_its_own_changes_nothing(ledger: Ledger, edited: Edit) -> None:
+    own_row = 'cell = "FC-1000" },\n  { name = "out", cell = "soft-max" }'
+    split = use(edited(VGG, ('cell = "FC-1000; soft-max" }', own_row)))
+    assert split.network("vgg-d").layers == ledger.network("vgg-d").layers
 
 
 HUGE = """

@@ -165,7 +165,8 @@ def _avgpool(net: Expansion, name: str, item: Item, row: RowEntry) -> None:
 def _fc(net: Expansion, name: str, item: Item, row: RowEntry) -> None:
     """A fully connected layer; the last one of the table is the score and has nothing behind it."""
     _flatten(net)
-    last = row is net.table.rows[-1]
+    below = [cell_of(net.table, net.entry, later) for later in net.table.rows[net.row + 1 :]]
+    last = all(cell in ("softmax", "soft-max") for cell in below)
     dropout = net.rules.dropout
     drops = dropout is not None and name in dropout.layers
     if dropout and drops and dropout.place == "before":
