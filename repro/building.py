@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import wrap_torch_function
 
+from repro.errors import ReproError
 from repro.layers import Layer
 from repro.tables import Network
 
@@ -30,7 +31,6 @@ class PaperNet(nn.Module):
 
     def __init__(self, network: Network, device: torch.device) -> None:
         super().__init__()
-        self.network = network.name
         self._plan: list[tuple[nn.Module, tuple[str, ...], str, tuple[str, ...]]] = []
         outputs = {"input": network.input} | {layer.name: layer.output for layer in network.layers}
         last_use = {name: layer.name for layer in network.layers for name in layer.inputs}
@@ -55,9 +55,15 @@ def _attach(root: nn.Module, path: str, module: nn.Module) -> None:
     *parents, leaf = path.split(".")
     for parent in parents:
         if parent not in root._modules:
-            root.add_module(parent, nn.Module())
+            _add(root, parent, path, nn.Module())
         root = cast(nn.Module, root._modules[parent])
-    root.add_module(leaf, module)
+    _add(root, leaf, path, module)
+
+
+def _add(root: nn.Module, name: str, path: str, module: nn.Module) -> None:
+    if hasattr(root, name):  # "training" is nn.Module's own word; a layer and a block can't share a name either
+        raise ReproError(f"layer {path!r} can't be built: {name!r} is taken; give its row in repro/papers/ another name")
+    root.add_module(name, module)
 
 
 def _module(layer: Layer, channels: int, network: Network, device: torch.device) -> nn.Module:

@@ -11,6 +11,7 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -110,7 +111,9 @@ def as_number(value: int | Fraction | None) -> int | float | None:
 def significant(value: int | float | Fraction, digits: int = 3) -> str:
     """A number with so many significant digits and no exponent: 1,395,000 or 0.00235."""
     rounded = float(f"{float(value):.{digits}g}")
-    return f"{rounded:,.0f}" if abs(rounded) >= 10 ** (digits - 1) else f"{rounded:.{digits}g}"
+    if abs(rounded) >= 10 ** (digits - 1):
+        return f"{rounded:,.0f}"
+    return format(Decimal(f"{rounded:.{digits}g}"), "f")
 
 
 def _checked(ledger: Ledger, claim: Claim, expression: str) -> int | Fraction:

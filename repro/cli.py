@@ -234,10 +234,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _say("interrupted; what was written is whole")
         code = INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         code = 141
     except OSError as error:
-        _say(f"{error.filename or 'a file'}: {error.strerror}; free space or correct the permissions, then run it again")
+        _drop_output()
+        _say(f"{error.filename or 'standard output'}: {error.strerror}; free space or correct the permissions, then run it again")
         code = 2
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -273,6 +274,11 @@ def _summary(network: Network) -> dict[str, Any]:
 
 def _print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _drop_output() -> None:
+    """What can't be written any more isn't tried again when the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(text: str) -> None:

@@ -35,9 +35,11 @@ class UnknownName(ReproError):
     """A name that isn't in the ledger, with the nearest ones that are."""
 
     def __init__(self, what: str, name: str, known: Iterable[str], near: Sequence[str] = ()) -> None:
+        known = list(known)
         near = near or nearest(name, known)
-        hint = f"did you mean {', '.join(near)}?" if near else f"see `repro list{'' if what == 'network' else ' claims'}`"
-        super().__init__(f"unknown {what} {name!r}; {hint}")
+        where = {"network": "see `repro list`", "claim": "see `repro list claims`"}.get(what, f"there is {', '.join(known)}")
+        hint = f"did you mean {', '.join(near)}?" if near else where
+        super().__init__(f"unknown {what} {name if len(name) <= 80 else name[:77] + '...'!r}; {hint}")
 
 
 class LockError(ReproError):
@@ -45,5 +47,6 @@ class LockError(ReproError):
 
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
-    """Up to ``n`` known names that look like ``name``, best first."""
-    return difflib.get_close_matches(name.lower(), list(known), n=n, cutoff=0.5)
+    """Up to ``n`` known names that look like ``name``, best first; upper and lower case are the same."""
+    spelled = {word.lower(): word for word in known}
+    return [spelled[word] for word in difflib.get_close_matches(name[:80].lower(), spelled, n=n, cutoff=0.5)]

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from repro import Ledger, load_ledger
 from repro.building import build
 from repro.counting.with_torch import OnMeta, Trace, count_macs, trace
-from repro.errors import TableError
+from repro.errors import ReproError, TableError
 from repro.tables.schema import PaperFile
 
 NETWORKS = [
@@ -153,6 +153,50 @@ def test_a_compiled_module_is_counted_through_its_original() -> None:
     compiled = torch.compile(Twice())
     assert isinstance(compiled, nn.Module)
     assert count_macs(compiled, (1, 8, 8)) == 1_152
+
+
+class Traced(nn.Module):
+    """A module whose forward is given, with a convolution of 2 of 3x3x4 and a bias vector to use in it."""
+
+    def __init__(self, run: Callable[[Traced, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.run = run
+        self.weight = nn.Parameter(torch.empty(2, 4, 3, 3, device="meta"))
+        self.offset = nn.Parameter(torch.empty(4, device="meta"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.run(self, x)
+
+
+@pytest.mark.parametrize(
+    ("run", "kinds"),
+    [
+        (lambda m, x: F.conv2d(x, m.weight, padding="same"), ["conv"]),
+        (lambda m, x: F.conv2d(input=x, weight=m.weight, padding=1), ["conv"]),
+        (lambda m, x: F.conv2d(x + m.offset.view(1, -1, 1, 1), m.weight, padding="same"), ["add", "conv"]),
+        (lambda m, x: F.conv2d(torch.cat(x.chunk(2, 1), 1), m.weight, padding=1), ["chunk", "cat", "conv"]),
+        (lambda m, x: F.conv2d(x, m.weight, padding=1).mean((2, 3)), ["conv", "avgpool"]),
+        (lambda m, x: F.conv2d(x, m.weight, padding=1).mean((-1, -2), keepdim=True), ["conv", "avgpool"]),
+        (lambda m, x: F.conv2d(x, m.weight, padding=1).mean(1), ["conv", "mean"]),
+    ],
+)
+def test_other_peoples_ways_to_write_a_layer_are_seen(run: Callable[[Traced, Tensor], Tensor], kinds: list[str]) -> None:
+    found = trace(Traced(run), (4, 8, 8))
+    assert [layer.kind for layer in found.layers if layer.kind != "unused"] == kinds
+    assert found.macs == found.torch_macs == 2 * 4 * 9 * 64
+    assert next(layer for layer in found.layers if layer.kind == "conv").padding == (1, 1)
+    assert found.params == 72 + 4
+
+
+def test_a_parameter_behind_a_view_is_used() -> None:
+    found = trace(Traced(lambda m, x: F.conv2d(x + m.offset.view(1, -1, 1, 1), m.weight)), (4, 8, 8))
+    assert [(layer.kind, layer.params) for layer in found.layers] == [("add", 4), ("conv", 72)]
+
+
+def test_a_layer_whose_name_is_taken_is_refused(edited: Callable[..., Path]) -> None:
+    folder = edited("alexnet.toml", ('name = "norm1"', 'name = "training"'))
+    with pytest.raises(ReproError, match="layer 'training' can't be built: 'training' is taken"):
+        build(load_ledger(folder).network("alexnet"), "meta")
 
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet20"])

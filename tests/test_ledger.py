@@ -7,11 +7,12 @@ import re
 import sys
 import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from repro import Ledger
+from repro import Ledger, load_ledger
 from repro.claims import judge_claim
 from repro.errors import TableError, UnknownName
 from repro.tables.ledger import PAPERS, claim_id
@@ -86,6 +87,22 @@ def test_an_unknown_claim_names_the_nearest(ledger: Ledger) -> None:
         ledger.claim("alexnet/param")
     with pytest.raises(UnknownName, match=r"unknown claim 'qqq'; see `repro list claims`"):
         ledger.claim("qqq")
+
+
+def test_a_deviation_needs_a_measurement(edited: Callable[..., Path]) -> None:
+    folder = edited(
+        "vgg.toml",
+        ("[training.imagenet]", '[[deviations]]\nclaim = "vgg-d/top-1-val-error/table-5/dense"\nreason = "hm"\n\n[training.imagenet]'),
+    )
+    with pytest.raises(TableError, match="expected no deviation for a claim that nobody has measured; remove the deviation"):
+        load_ledger(folder)
+
+
+def test_an_unknown_row_names_those_that_there_are(ledger: Ledger) -> None:
+    with pytest.raises(UnknownName, match=r"unknown row 'c9'; did you mean C5, C3, C1\?"):
+        ledger.network("lenet5").layers_of("c9")
+    with pytest.raises(UnknownName, match=r"unknown row 'x+\.\.\.'; there is C1, S2, C3, S4, C5, F6, OUTPUT$"):
+        ledger.network("lenet5").layers_of("x" * 100_000)
 
 
 def test_ids_of_claims_need_no_quoting(ledger: Ledger) -> None:

@@ -85,6 +85,7 @@ def trace(module: nn.Module, shape: Shape) -> Trace:
 
     Parameters that no layer uses end the list as layers of kind "unused".
     """
+    module = getattr(module, "_orig_mod", module)
     with _Evaluation(module), torch.no_grad(), _FlopFormulas() as formulas:
         x = torch.empty(1, *shape, device="meta")
         with _LayerRecorder(module, x, formulas) as recorder:
@@ -157,8 +158,8 @@ class _LayerRecorder(_Shortcuts):
         self._names: dict[str, int] = {}
         self._made_by = {id(x): "input"}
         self._alive: list[Tensor] = [x]  # an id is only a name while the tensor lives
-        self._parameters = {id(p): (name, p.numel()) for name, p in module.named_parameters() if p.requires_grad}
-        self._pending = dict(self._parameters)
+        self._pending = {id(p): (name, p.numel()) for name, p in module.named_parameters() if p.requires_grad}
+        self._made_of = {number: {number} for number in self._pending}  # tensors computed from parameters alone
 
     def __enter__(self) -> _LayerRecorder:
         register = nn.modules.module.register_module_forward_pre_hook, nn.modules.module.register_module_forward_hook
@@ -181,9 +182,15 @@ class _LayerRecorder(_Shortcuts):
         kwargs = kwargs or {}
         before = self._formulas.flops
         out = super().__torch_function__(func, types, args, kwargs)
-        sources = self._sources([*args, *kwargs.values()])
-        if isinstance(out, Tensor) and sources:
-            self._record(func, args, kwargs, sources, out, (self._formulas.flops - before) // 2)
+        values = [*args, *kwargs.values()]
+        outputs = [value for value in (out if isinstance(out, tuple | list) else [out]) if isinstance(value, Tensor)]
+        if outputs and (sources := self._sources(values)):
+            name = self._record(func, args, kwargs, sources, outputs[0], (self._formulas.flops - before) // 2)
+            self._made_by.update({id(output): name for output in outputs})
+            self._alive += outputs
+        elif outputs and (parameters := self._parameters(values)):
+            self._made_of.update({id(output): parameters for output in outputs})
+            self._alive += outputs
         return out
 
     def _sources(self, values: Sequence[Any]) -> list[str]:
@@ -196,19 +203,19 @@ class _LayerRecorder(_Shortcuts):
                 found += self._sources(value)
         return found
 
-    def _record(self, func: Any, args: Any, kwargs: Any, sources: list[str], out: Tensor, macs: int) -> None:
-        kind, describe = _VOCABULARY.get(func, (getattr(func, "__name__", str(func)), None))
-        fields = describe(*args, **kwargs) if describe else {}
-        name = self._fresh(self._owner[-1] if self._owner else "", kind)
-        output = tuple(out.shape[1:])
-        params = sum(self._take(value) for value in [*args, *kwargs.values()])
-        self.layers.append(Layer(name, kind, tuple(sources), output, params=params, macs=fields.pop("macs", macs), **fields))
-        self._made_by[id(out)] = name
-        self._alive.append(out)
+    def _parameters(self, values: Sequence[Any]) -> set[int]:
+        """The parameters among these arguments, also behind a view or another computation on parameters alone."""
+        return set().union(*(self._made_of.get(id(value), ()) for value in values if isinstance(value, Tensor)))
 
-    def _take(self, value: Any) -> int:
-        """The trainable values of a parameter the first time it is met."""
-        return self._pending.pop(id(value), ("", 0))[1] if isinstance(value, Tensor) else 0
+    def _record(self, func: Any, args: Any, kwargs: Any, sources: list[str], out: Tensor, macs: int) -> str:
+        """Adds a layer and returns its name. A parameter counts for the first layer that takes it."""
+        kind, describe = _VOCABULARY.get(func, (getattr(func, "__name__", str(func)), None))
+        fields: dict[str, Any] = {"kind": kind, "macs": macs} | (describe(*args, **kwargs) if describe else {})
+        name = self._fresh(self._owner[-1] if self._owner else "", fields["kind"])
+        taken = self._parameters([*args, *kwargs.values()])
+        params = sum(self._pending.pop(number, ("", 0))[1] for number in taken)
+        self.layers.append(Layer(name=name, inputs=tuple(sources), output=tuple(out.shape[1:]), params=params, **fields))
+        return name
 
     def _fresh(self, owner: str, kind: str) -> str:
         """The module's name; with a number where the module makes several layers, with the kind where it's no leaf."""
@@ -239,25 +246,35 @@ def _pair(value: int | Sequence[int]) -> tuple[int, int]:
 
 
 def _conv(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> dict[str, Any]:
-    window = {"kernel": _pair(weight.shape[2:]), "stride": _pair(stride), "padding": _pair(padding), "groups": groups}
+    kernel = _pair(weight.shape[2:])
+    if isinstance(padding, str):  # "same" puts half of the window on each side, "valid" nothing
+        padding = [0 if padding == "valid" else step * (side - 1) // 2 for step, side in zip(_pair(dilation), kernel, strict=True)]
+    window = {"kernel": kernel, "stride": _pair(stride), "padding": _pair(padding), "groups": groups}
     dilated = {} if _pair(dilation) == (1, 1) else {"constants": {"dilation": list(_pair(dilation))}}
     return window | dilated | {"bias": bias is not None}
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> dict[str, Any]:
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> dict[str, Any]:
     return {"bias": bias is not None}
 
 
 def _batch_norm(
-    x: Tensor, mean: Any, var: Any, weight: Any = None, bias: Any = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5
+    input: Tensor,
+    mean: Any,
+    var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
 ) -> dict[str, Any]:
     return {"constants": {"eps": eps, "momentum": momentum}}
 
 
 def _max_pool(
-    x: Tensor,
+    input: Tensor,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
@@ -269,11 +286,11 @@ def _max_pool(
     return {"kernel": _pair(kernel_size), "stride": _pair(stride or kernel_size), "padding": _pair(padding), "constants": constants}
 
 
-def _lrn(x: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> dict[str, Any]:
+def _lrn(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> dict[str, Any]:
     return {"constants": {"n": size, "k": k, "alpha": float(f"{alpha / size:.12g}"), "beta": beta}}  # as printed, undivided
 
 
-def _dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> dict[str, Any]:
+def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> dict[str, Any]:
     return {"constants": {"p": p}}
 
 
@@ -285,8 +302,10 @@ def _zero_pad(x: Tensor, stride: int, zeros: int) -> dict[str, Any]:
     return {"stride": (stride, stride), "constants": {"zeros": zeros}}
 
 
-def _nothing(*args: Any, **kwargs: Any) -> dict[str, Any]:
-    return {}
+def _mean(input: Tensor, dim: Any = None, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """Global average pooling is a mean over height and width; any other mean keeps its own name."""
+    dims = {axis % input.dim() for axis in ([dim] if isinstance(dim, int) else dim or ())}
+    return {} if input.dim() == 4 and dims == {2, 3} else {"kind": "mean"}
 
 
 #: functional call -> (kind, what its arguments say). A call that isn't here keeps its own name as its kind.
@@ -303,7 +322,8 @@ _VOCABULARY: dict[Any, tuple[str, Callable[..., dict[str, Any]] | None]] = {
     F.dropout: ("dropout", _dropout),
     torch.flatten: ("flatten", None),
     Tensor.flatten: ("flatten", None),
-    Tensor.mean: ("avgpool", None),
+    Tensor.mean: ("avgpool", _mean),
+    torch.mean: ("avgpool", _mean),
     torch.add: ("add", None),
     Tensor.add: ("add", None),
     Tensor.add_: ("add", None),

@@ -258,6 +258,10 @@ def _claim(
     if entry.training is not None and entry.training not in training:
         known = ", ".join(map(repr, training)) or "none"
         raise TableError(file, f"{key}.training", entry.training, f"one of {known}", "correct the name")
+    if entry.training is not None and deviation is not None:
+        raise TableError(
+            file, f"{key}.training", entry.training, "no deviation for a claim that nobody has measured", "remove the deviation"
+        )
     try:
         values = interval(entry.printed, scale=entry.scale, exact=entry.exact is not None)
     except ValueError as error:
