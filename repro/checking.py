@@ -113,7 +113,8 @@ def check_network(network: Network, counters: frozenset[Counter], locks: Path = 
     if not counters & {"torch", "fvcore"}:
         return check_layers(network, network.layers, locks), Counts(network.name, network.macs)
     from repro.building import build
-    from repro.counting.with_torch import OnMeta, trace
+    from repro.counting.tracing import trace
+    from repro.counting.with_torch import OnMeta
 
     with OnMeta():
         built = build(network, "meta")

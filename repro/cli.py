@@ -252,7 +252,7 @@ def _check(names: list[str], counters: list[Counter]) -> Check:
 def _layers_that_run(network: Network) -> tuple[tuple[Layer, ...], int]:
     """The layers of the built network and what torch's counter sees of their MACs."""
     from repro.building import build
-    from repro.counting.with_torch import trace
+    from repro.counting.tracing import trace
 
     ran = trace(build(network, "meta"), network.input)
     return ran.layers, ran.torch_macs

@@ -114,7 +114,11 @@ def test_a_reader_that_stops_early_gets_no_traceback() -> None:
 
 def test_ctrl_c_ends_with_one_line_and_exit_code_130() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "repro", "check", "--cross-check"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "repro", "check", "--cross-check"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background would ignore Ctrl-C
     )
     time.sleep(3)  # of about twenty seconds
     process.send_signal(signal.SIGINT)

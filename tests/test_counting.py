@@ -18,7 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from repro import Ledger, load_ledger
 from repro.building import build
-from repro.counting.with_torch import OnMeta, Trace, count_macs, trace
+from repro.counting.tracing import Trace, trace
+from repro.counting.with_torch import OnMeta, count_macs
 from repro.errors import ReproError, TableError
 from repro.tables.schema import PaperFile
 

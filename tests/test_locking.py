@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from repro.building import PaperNet, build
 from repro.checking import check_layers
-from repro.counting.with_torch import trace
+from repro.counting.tracing import trace
 from repro.errors import LockError
 from repro.locking import LOCKS, compare_layers, is_locked, lock_text, read_lock, write_lock
 from repro.tables import Ledger, Network
