@@ -220,7 +220,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     gc.set_threshold(100_000)  # and so would looking at thousands of layers, none of which refers back
     try:
         code = app(arguments, standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # `repro list >&-`
+            sys.stdout.flush()
         if code == INTERRUPTED:
             raise KeyboardInterrupt
     except typer.TyperException as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,13 +28,14 @@ def console(*, stderr: bool = False) -> Console:
 
 
 @contextmanager
-def progress_bar(total: int, quiet: bool = False) -> Iterator[Any]:
+def progress_bar(total: int) -> Iterator[Any]:
     """A bar on standard error; yields a function that is told what comes next."""
     shown = console(stderr=True)
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=shown, transient=True, disable=quiet or not shown.is_terminal) as progress:
-        task = progress.add_task("", total=total, completed=-1)
-        yield lambda name: progress.update(task, advance=1, description=name)
+    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as progress:
+        task = progress.add_task("", total=total)
+        done = itertools.count()
+        yield lambda name: progress.update(task, completed=next(done), description=name)
 
 
 def print_networks(ledger: Ledger) -> None:
@@ -184,7 +186,12 @@ def _table(*heads: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for head in heads:
         name = head.removesuffix(" >")
-        table.add_column(name, justify="right" if name != head else "left", no_wrap=name != head or name in ("claim", "layer", "network"))
+        table.add_column(
+            name,
+            justify="right" if name != head else "left",
+            no_wrap=name != head or name in ("layer", "network", "verdict"),
+            overflow="fold",
+        )
     return table
 
 

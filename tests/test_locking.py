@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from repro.building import PaperNet, build
@@ -24,6 +25,13 @@ class FirstOnly(nn.Module):
 
     def forward(self, body: Tensor, shortcut: Tensor) -> Tensor:
         return body
+
+
+class HalfShortcut(nn.Module):
+    """An addition that takes half of its shortcut."""
+
+    def forward(self, body: Tensor, shortcut: Tensor) -> Tensor:
+        return torch.add(body, shortcut, alpha=0.5)
 
 
 class WithDeadProjection(nn.Module):
@@ -125,6 +133,22 @@ MUTATIONS: dict[str, tuple[str, Callable[[Ledger], PaperNet], str]] = {
     "padding changed": ("alexnet", swapped("alexnet", "conv1", lambda: conv(3, 96, 11, stride=4, padding=3)), "conv1: padding"),
     "one channel more": ("vgg-d", one_channel_more, "conv1_1: output"),
     "stride on a block's last layer": ("resnet20", stride_on_the_last_layer, "conv3_1.conv1: output"),
+    "half a shortcut": ("resnet20", swapped("resnet20", "conv2_1.add", HalfShortcut), "conv2_1.add: constants"),
+    "BN without running statistics": (
+        "resnet20",
+        swapped("resnet20", "conv1_bn", lambda: nn.BatchNorm2d(16, track_running_stats=False, device="meta")),
+        "conv1_bn: constants",
+    ),
+    "frozen weights": (
+        "resnet20",
+        swapped("resnet20", "conv1", lambda: conv(3, 16, 3, padding=1, bias=False).requires_grad_(False)),
+        "conv1: params",
+    ),
+    "reflecting padding": (
+        "resnet20",
+        swapped("resnet20", "conv1", lambda: conv(3, 16, 3, padding=1, padding_mode="reflect", bias=False)),
+        "conv1: kind",
+    ),
     "dead projection": ("resnet20", swapped("resnet20", "conv2_1.add", lambda: WithDeadProjection(16)), "conv2_1.add.projection is new"),
     "dead parameters": ("resnet20", unused_parameter, "never_called.weight is new"),
     "eps of BN": ("resnet20", swapped("resnet20", "conv1_bn", lambda: nn.BatchNorm2d(16, eps=1e-3, device="meta")), "conv1_bn: constants"),

@@ -175,7 +175,12 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> dict[str, Any]:
-    return {"constants": {"eps": eps, "momentum": momentum}}
+    unusual = {} if mean is not None else {"running_stats": False}
+    return {"constants": {"eps": eps, "momentum": momentum} | unusual}
+
+
+def _add(input: Any, other: Any, *, alpha: float = 1, out: Any = None) -> dict[str, Any]:
+    return {} if alpha == 1 else {"constants": {"alpha": alpha}}
 
 
 def _max_pool(
@@ -187,7 +192,9 @@ def _max_pool(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> dict[str, Any]:
-    constants = {"ceil_mode": True} if ceil_mode else {}
+    constants: dict[str, Any] = {"ceil_mode": True} if ceil_mode else {}
+    if _pair(dilation) != (1, 1):
+        constants["dilation"] = list(_pair(dilation))
     return {"kernel": _pair(kernel_size), "stride": _pair(stride or kernel_size), "padding": _pair(padding), "constants": constants}
 
 
@@ -229,9 +236,9 @@ _VOCABULARY: dict[Any, tuple[str, Callable[..., dict[str, Any]] | None]] = {
     Tensor.flatten: ("flatten", None),
     Tensor.mean: ("avgpool", _mean),
     torch.mean: ("avgpool", _mean),
-    torch.add: ("add", None),
-    Tensor.add: ("add", None),
-    Tensor.add_: ("add", None),
+    torch.add: ("add", _add),
+    Tensor.add: ("add", _add),
+    Tensor.add_: ("add", _add),
     torch.cat: ("cat", None),
     building.zero_pad_shortcut: ("pad", _zero_pad),
     building.subsample: ("subsampling", _subsample),
