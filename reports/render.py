@@ -15,6 +15,7 @@ from pathlib import Path
 from reports.charts import THEMES, Chart, all_charts
 from reports.judged import Judged
 from reports.markdown import GENERATED
+from reports.pages.conventions import write_conventions
 from reports.pages.errata import write_errata
 from reports.pages.index import write_index, write_results
 from reports.pages.macs import write_macs
@@ -47,6 +48,7 @@ def render_reports(ledger: Ledger, root: Path) -> dict[Path, str]:
         "errata.md": write_errata(judged),
         "parameters.md": write_parameters(judged),
         "macs.md": write_macs(judged),
+        "conventions.md": write_conventions(judged),
         "training.md": write_training(judged),
         **{f"networks/{network.name}.md": write_network(judged, network) for network in judged.networks},
     }

@@ -17,6 +17,7 @@ import typer
 from reports import wording
 from reports.judged import Judged
 from reports.markdown import anchor, code, text
+from reports.pages.conventions import ASKED, write_conventions
 from reports.render import BEGIN, END, README, render_reports, stale_reports, write_reports
 from repro import Ledger, load_ledger
 from repro.claims import VERDICTS
@@ -295,3 +296,12 @@ def test_one_mark_alone_is_an_error(ledger: Ledger, checkout: Path, content: str
     (checkout / README).write_text(content, encoding="utf-8")
     with pytest.raises(ReproError, match="write both, or neither"):
         render_reports(ledger, checkout)
+
+
+def test_the_numbers_of_public_threads_are_explained(ledger: Ledger) -> None:
+    page = write_conventions(Judged.of(ledger))
+    for network, values in ASKED.items():
+        assert all(f"[{network}](networks/{network}.md) | `{value}` |" in page for value in values)
+    for total in ("3,857,973,248", "4,111,512,576", "8,178,368,512", "15,346,630,656", "30,940,528,640", "1,135,256,096"):
+        assert total in page
+    assert "a coincidence" not in page  # each of these is counted so by somebody

@@ -8,7 +8,7 @@ from reports import wording
 from reports.charts import MACS, Chart, alt_of_macs
 from reports.judged import Judged
 from reports.markdown import anchor, code, document, link, picture, remake, table, text
-from reports.pages import errata, macs, parameters, training
+from reports.pages import conventions, errata, macs, parameters, training
 from repro.claims import VERDICTS
 from repro.tables import Paper
 
@@ -16,6 +16,7 @@ PAGES = {
     "errata.md": (errata.TITLE, errata.ABOUT),
     "parameters.md": (parameters.TITLE, parameters.ABOUT),
     "macs.md": (macs.TITLE, macs.ABOUT),
+    "conventions.md": (conventions.TITLE, conventions.ABOUT),
     "training.md": (training.TITLE, training.ABOUT),
 }
 LEAD = """\
