@@ -22,7 +22,9 @@ from reports.render import BEGIN, END, README, render_reports, stale_reports, wr
 from repro import Ledger, load_ledger
 from repro.claims import VERDICTS
 from repro.cli import app
+from repro.conventions import solve
 from repro.errors import ReproError
+from repro.tables.ledger import PAPERS
 
 ROOT = Path(__file__).resolve().parent.parent
 INDEX = Path("reports/README.md")
@@ -298,10 +300,99 @@ def test_one_mark_alone_is_an_error(ledger: Ledger, checkout: Path, content: str
         render_reports(ledger, checkout)
 
 
-def test_the_numbers_of_public_threads_are_explained(ledger: Ledger) -> None:
-    page = write_conventions(Judged.of(ledger))
-    for network, values in ASKED.items():
-        assert all(f"[{network}](networks/{network}.md) | `{value}` |" in page for value in values)
-    for total in ("3,857,973,248", "4,111,512,576", "8,178,368,512", "15,346,630,656", "30,940,528,640", "1,135,256,096"):
-        assert total in page
-    assert "a coincidence" not in page  # each of these is counted so by somebody
+# ---------------------------------------------------------------- conventions
+
+
+def asked_rows() -> dict[tuple[str, str], list[str]]:
+    """The first table of conventions.md: (network, number) -> its cells."""
+    rows, _ = next(tables(page("conventions.md")))
+    return {(row[0].partition("]")[0].removeprefix("["), row[1].strip("`")): row for row in rows[2:]}
+
+
+def bridges() -> dict[str, list[list[str]]]:
+    """The second table: number -> [adds, total, what] of each line."""
+    found: dict[str, list[list[str]]] = {}
+    for number, *line in list(tables(page("conventions.md")))[1][0][2:]:
+        found.setdefault(number.strip("`") or list(found)[-1], []).append(line)
+    return found
+
+
+def integer(cell: str) -> int:
+    return int(cell.strip("*").replace(",", "") or "0")
+
+
+def test_the_numbers_of_public_threads_are_listed_and_attested() -> None:
+    rows = asked_rows()
+    assert list(rows) == [(network, value) for network, values in ASKED.items() for value in values]
+    assert len(rows) == 15
+    assert not [asked for asked, row in rows.items() if "nobody" in row[2]], "each of these is counted so by somebody"
+
+
+@pytest.mark.parametrize(
+    ("network", "value", "who", "total", "unit"),
+    [
+        ("resnet50", "3.8", "He et al. 2015", 3_857_973_248, "MACs"),
+        ("resnet50", "4.09", "torchvision", 4_089_184_256, "MACs"),
+        ("resnet50", "4.11", "fvcore 0.1.5", 4_111_512_576, "operations"),
+        ("resnet50", "4.13", "thop 0.1", 4_133_742_592, "operations"),
+        ("resnet50", "4.14", "thop 0.0.23 to 0.0.31 (2019)", 4_135_789_592, "operations"),
+        ("resnet50", "8.2", "torch's FlopCounterMode", 8_178_368_512, "FLOPs"),
+        ("vgg-d", "30.9", "ThiNet", 30_940_528_640, "FLOPs"),
+        ("vgg-e", "19.6", "He et al. 2015", 19_632_062_464, "MACs"),
+        ("alexnet", "0.71", "torchvision", 714_188_480, "MACs"),
+        ("alexnet", "1.14", "dansuh17/alexnet-pytorch", 1_135_256_096, "MACs"),
+    ],
+)
+def test_who_counts_so_and_exactly_what(network: str, value: str, who: str, total: int, unit: str) -> None:
+    row = asked_rows()[network, value]
+    assert who in row[2]
+    assert (integer(row[4]), row[5]) == (total, unit)
+
+
+def test_other_conventions_are_those_of_solve(ledger: Ledger) -> None:
+    for (network, value), row in asked_rows().items():
+        found = solve(ledger, network, value).found
+        assert [integer(cell) for cell in row[6:]] == [len(found) - 1, sum(solution.attested is not None for solution in found) - 1]
+
+
+def test_bridges_add_up_to_the_numbers() -> None:
+    found = bridges()
+    assert list(found) == ["4.09", "4.11", "4.13", "4.14", "8.2"]
+    for value, lines in found.items():
+        reached = integer(lines[0][1])
+        assert reached == 3_857_973_248
+        for adds, total, _ in lines[1:]:
+            reached += integer(adds)
+            assert integer(total) == reached, value
+        assert f"**{reached:,d}**" == lines[-1][1]
+        assert reached == integer(asked_rows()["resnet50", value][4])
+    assert [line[0] for line in found["4.14"]] == ["", "+231,211,008", "+2,047,000", "+44,455,936", "+102,400"]
+
+
+def test_tools_count_one_network_otherwise(ledger: Ledger) -> None:
+    rows, after = list(tables(page("conventions.md")))[2]
+    totals = {row[0]: integer(row[2]) for row in rows[2:]}
+    assert totals["torchinfo 1.8, total mult-adds"] == 4_089_238_376
+    assert totals["ptflops 0.6, and its README"] == 4_121_925_096
+    assert totals["ptflops 0.7, pytorch backend, which meets ReLU and pooling as modules and as functions"] == 4_132_436_968
+    assert totals["calflops 0.3, FLOPs"] == 8_211_108_352
+    assert len(totals) == 11
+    assert sorted(totals.values()) == list(totals.values())
+    for tool, total in totals.items():
+        attested = [solution.attested for solution in solve(ledger, "resnet50-v1.5", str(total)).found if solution.attested]
+        assert [text(who) for who in attested] == [tool], "`repro solve` names the same"
+    assert f"`repro solve resnet50-v1.5 {list(totals.values())[-1]}`" in after
+
+
+def test_a_ledger_without_these_networks_has_the_page_too(tmp_path: Path) -> None:
+    shutil.copy(PAPERS / "lenet5.toml", tmp_path)
+    bare = write_conventions(Judged.of(load_ledger(tmp_path)))
+    assert "\n## " not in bare
+    assert "None.\n" in bare
+
+
+def test_coincidences_and_numbers_that_nothing_gives_are_marked(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reports.pages.conventions.ASKED", {"resnet50": ("4.15", "1")})
+    coincidence, nothing = next(tables(write_conventions(Judged.of(ledger))))[0][2:]
+    assert coincidence[2] == "nobody known: a coincidence"
+    assert nothing[2:] == ["nobody: no convention gives it", "", "", "", "0", "0"]
