@@ -122,7 +122,7 @@ def explain(claim: Annotated[str, typer.Argument(metavar="CLAIM", help="An id fr
     if as_json:
         _print_json(judgement.to_json())
     else:
-        printing.print_explanation(judgement, ledger.network(judgement.claim.network))
+        printing.print_explanation(judgement, ledger.papers[judgement.claim.file].entry)
 
 
 @app.command(
@@ -132,7 +132,7 @@ def explain(claim: Annotated[str, typer.Argument(metavar="CLAIM", help="An id fr
 def solve(
     network: NetworkName,
     value: Annotated[str, typer.Argument(metavar="VALUE", help="A count as somebody wrote it: 4.14e9, 4.1G, 3.8 or 4,089,184,256.")],
-    limit: Annotated[int, typer.Option(min=1, help="How many conventions to print.")] = 10,
+    limit: Annotated[int, typer.Option(min=1, help="How many conventions to print; attested ones always are.")] = 10,
     as_json: Json = False,
 ) -> None:
     """Find the counting conventions that give a number, each with its bridge from the paper's count."""

@@ -17,20 +17,22 @@ from repro.checking import Check, Counts
 from repro.claims import VERDICTS, Judgement, as_number, unit
 from repro.layers import Layer, Shape
 from repro.tables import Claim, Ledger, Network
+from repro.tables.schema import PaperEntry
 
 STYLES = {"reproduced": "green", "deviates": "yellow", "not-attempted": "dim", "drift": "bold red"}
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that doesn't fold tables when its output goes to a file or a pipe."""
+    """A console that folds no table, neither in a pipe nor on a narrow terminal."""
     made = Console(stderr=stderr, highlight=False)
-    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=1_000)
+    width = max(made.width, 150) if made.is_terminal else 1_000  # a number is never cut: the terminal wraps what is longer
+    return Console(stderr=stderr, highlight=False, width=width)
 
 
 @contextmanager
 def progress_bar(total: int) -> Iterator[Any]:
     """A bar on standard error; yields a function that is told what comes next."""
-    shown = console(stderr=True)
+    shown = Console(stderr=True)
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as progress:
         task = progress.add_task("", total=total)
@@ -136,15 +138,15 @@ def print_annotations(check: Check) -> None:
     print(tally(check))
 
 
-def print_explanation(judgement: Judgement, network: Network) -> None:
+def print_explanation(judgement: Judgement, paper: PaperEntry) -> None:
     """``repro explain``: where a number was printed, how it was measured, what remakes it."""
-    claim, paper = judgement.claim, network.paper.entry
+    claim = judgement.claim
     low, high = (f"{as_number(side):,}" for side in (claim.interval.low, claim.interval.high))
     end = "up to and including" if claim.interval.closed else "up to, without,"
     rows = {
         "claim": claim.id,
         "paper": f"{paper.authors}: {paper.title} ({paper.source})",
-        "printed": f"{claim.printed} {unit(claim)}, {claim.where}",
+        "printed": f"{claim.printed} {unit(claim).removeprefix('%')}".strip() + f", {claim.where}",
         "stands for": f"{low} {end} {high}" + (f" (all digits count: {claim.exact})" if claim.exact else ""),
         "measures": claim.note if claim.measure else None,
         "measured as": "a training run" if claim.training else f"{claim.expression}, in exact arithmetic from repro/papers/{claim.file}",
@@ -189,7 +191,7 @@ def _table(*heads: str) -> Table:
         table.add_column(
             name,
             justify="right" if name != head else "left",
-            no_wrap=name != head or name in ("layer", "network", "verdict"),
+            no_wrap=name != head or name in ("layer", "network", "verdict", "row", "kind"),
             overflow="fold",
         )
     return table

@@ -100,6 +100,11 @@ def test_explain_says_where_how_and_with_which_command() -> None:
         assert part in text
 
 
+def test_explain_names_the_paper_that_prints_the_number() -> None:
+    assert "K. He, X. Zhang" in run("explain", "vgg-d/macs/resnet-paper").stdout
+    assert "18%, Section 3.3" in run("explain", "resnet34/macs-against-vgg-19").stdout
+
+
 def test_lists_are_complete(ledger: Ledger) -> None:
     assert [row["network"] for row in json.loads(run("list", "--json").stdout)] == list(ledger.networks)
     assert len(json.loads(run("list", "claims", "--json").stdout)) == len(ledger.claims)
