@@ -17,7 +17,7 @@ from typing import Any, Literal
 from repro.claims import Judgement, judge_claim
 from repro.errors import LockError
 from repro.layers import Layer
-from repro.locking import LOCKS, compare_layers, is_locked, read_lock
+from repro.locking import LOCKS, compare_layers, head_difference, is_locked, read_lock
 from repro.tables import Ledger, Network
 
 Counter = Literal["closed-form", "torch", "fvcore"]
@@ -120,6 +120,10 @@ def check_network(network: Network, counters: frozenset[Counter], locks: Path = 
         built = build(network, "meta")
     ran = trace(built, network.input)
     drifts = check_layers(network, ran.layers, locks)
+    trained = trace(built, network.input, training=True).layers
+    drifts += [
+        replace(drift, message=f"in training mode {drift.message}") for drift in _layer_drift(network, "layers", ran.layers, trained)
+    ]
     counts = Counts(network.name, network.macs, ran.torch_macs, unseen=ran.unseen)
     if "fvcore" in counters:
         from repro.counting.with_fvcore import count_macs_with_fvcore
@@ -137,7 +141,10 @@ def check_layers(network: Network, layers: Sequence[Layer], locks: Path = LOCKS)
         locked = read_lock(network.name, locks)
     except LockError as error:
         return [*drifts, _drift(network, "lock", None, None, str(error), 0, RELOCK)]
-    return drifts + _layer_drift(network, "lock", locked, layers)
+    if changed := _layer_drift(network, "lock", locked, layers):
+        return drifts + changed
+    message = f"{head_difference(network, layers, locks)}; if meant, run `{RELOCK}`"
+    return [*drifts, _drift(network, "lock", None, None, message, 0, RELOCK)]
 
 
 def _layer_drift(network: Network, gate: Literal["layers", "lock"], expected: Sequence[Layer], found: Sequence[Layer]) -> list[Drift]:

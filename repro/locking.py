@@ -81,6 +81,15 @@ def read_lock(name: str, folder: Path = LOCKS) -> tuple[Layer, ...]:
         raise LockError(f"{name}: {path.name} is no lock ({problem}); restore it, or rewrite it with `repro lock --write`") from None
 
 
+def head_difference(network: Network, layers: Sequence[Layer], folder: Path = LOCKS) -> str:
+    """Why a lock whose layers are equal isn't the lock of this network: its input, a total, or how the file is written."""
+    found, locked = document(network, layers), json.loads(lock_path(network.name, folder).read_text(encoding="utf-8"))
+    for key in found:
+        if key != "layers" and locked.get(key) != found[key]:
+            return f"{key} is {_shown(found[key])}, the lock has {_shown(locked.get(key))}"
+    return "the lock isn't written as `repro lock --write` writes it"
+
+
 def write_lock(network: Network, layers: Sequence[Layer], folder: Path = LOCKS) -> bool:
     """Writes the lock of a network; False where it already says so."""
     if is_locked(network, layers, folder):

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from repro.building import PaperNet, build
-from repro.checking import check_layers
+from repro.checking import check_layers, check_network
 from repro.counting.tracing import trace
 from repro.errors import LockError
 from repro.locking import LOCKS, compare_layers, is_locked, lock_text, read_lock, write_lock
@@ -176,6 +177,64 @@ def test_each_mutation_turns_the_gate_red_and_names_layer_cell_and_cure(ledger: 
 def test_an_unchanged_network_keeps_the_gate_green(ledger: Ledger, name: str) -> None:
     network = ledger.network(name)
     assert check_layers(network, trace(build(network, "meta"), network.input).layers) == []
+
+
+class Dropout(nn.Module):
+    """Dropout whose mode isn't the module's."""
+
+    def __init__(self, on: bool) -> None:
+        super().__init__()
+        self.on = on
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, 0.5, self.on)
+
+
+class ShortcutInEvaluation(nn.Module):
+    """An addition that forgets its shortcut in training mode."""
+
+    def forward(self, body: Tensor, shortcut: Tensor) -> Tensor:
+        return body if self.training else body + shortcut
+
+
+class Frozen(nn.BatchNorm2d):
+    """Batch normalisation that stays in evaluation mode."""
+
+    def train(self, mode: bool = True) -> Frozen:
+        return super().train(False)
+
+
+@pytest.mark.parametrize(
+    ("network", "layer", "module", "first"),
+    [
+        ("alexnet", "fc6_dropout", lambda: Dropout(False), "in training mode layer fc6_dropout: constants"),
+        ("alexnet", "fc6_dropout", lambda: Dropout(True), "layer fc6_dropout: constants"),
+        ("resnet20", "conv2_1.add", ShortcutInEvaluation, "in training mode layer conv2_1.add is missing"),
+        ("resnet20", "conv1_bn", lambda: Frozen(16, device="meta"), "in training mode layer conv1_bn: constants"),
+    ],
+)
+def test_a_mode_of_its_own_turns_the_gate_red(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, network: str, layer: str, module: Callable[[], nn.Module], first: str
+) -> None:
+    made = swapped(network, layer, module)(ledger)
+    monkeypatch.setattr("repro.building.build", lambda *_: made)
+    drifts, _ = check_network(ledger.network(network), frozenset({"torch"}))
+    assert drifts[0].message.startswith(first)
+
+
+def test_the_head_of_the_lock_is_held(ledger: Ledger, tmp_path: Path) -> None:
+    network = ledger.network("lenet5")
+    text = lock_text(network, network.layers)
+    for old, new, message in (
+        ('"input": [1, 32, 32]', '"input": [1, 33, 32]', "input is [1, 32, 32], the lock has [1, 33, 32]"),
+        ('"params": 60000', '"params": 1', "params is 60000, the lock has 1"),
+        ('"fixed_params": 840', '"fixed_params": 8', "fixed_params is 840, the lock has 8"),
+        ('"layers": [', '"layers":  [', "the lock isn't written as `repro lock --write` writes it"),
+    ):
+        assert old in text
+        (tmp_path / "lenet5.json").write_text(text.replace(old, new, 1))
+        (drift,) = check_layers(network, network.layers, tmp_path)
+        assert drift.message == f"{message}; if meant, run `repro lock --write`"
 
 
 def test_the_message_names_the_printed_cell(ledger: Ledger) -> None:

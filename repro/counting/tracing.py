@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from repro import building
-from repro.counting.with_torch import Evaluation, FlopFormulas, Shortcuts
+from repro.counting.with_torch import FlopFormulas, InMode, Shortcuts
 from repro.layers import Layer, Shape
 
 
@@ -42,15 +42,16 @@ class Trace:
         return sum(layer.macs for layer in self.layers)
 
 
-def trace(module: nn.Module, shape: Shape) -> Trace:
+def trace(module: nn.Module, shape: Shape, *, training: bool = False) -> Trace:
     """The layers that run for one input of ``shape`` (without the batch). The module must be on the meta device.
 
-    Parameters that no layer uses end the list as layers of kind "unused".
+    Parameters that no layer uses end the list as layers of kind "unused". In training mode a network must show the
+    same layers as in evaluation mode: a dropout or BN whose own mode is another says so in its constants.
     """
     module = getattr(module, "_orig_mod", module)
-    with Evaluation(module), torch.no_grad(), FlopFormulas() as formulas:
+    with InMode(module, training), torch.no_grad(), FlopFormulas() as formulas:
         x = torch.empty(1, *shape, device="meta")
-        with _LayerRecorder(module, x, formulas) as recorder:
+        with _LayerRecorder(module, x, formulas, training) as recorder:
             module(x)
     layers = [*recorder.layers, *recorder.unused()]
     unseen = {layer.name: layer.macs for layer in layers if layer.kind == "rbf"}
@@ -60,10 +61,11 @@ def trace(module: nn.Module, shape: Shape) -> Trace:
 class _LayerRecorder(Shortcuts):
     """Writes down each functional call that makes a tensor, under the name of the module that calls it."""
 
-    def __init__(self, module: nn.Module, x: Tensor, formulas: FlopFormulas) -> None:
+    def __init__(self, module: nn.Module, x: Tensor, formulas: FlopFormulas, training: bool) -> None:
         super().__init__()
         self.layers: list[Layer] = []
         self._formulas = formulas
+        self._training = training
         self._module_names = {id(part): name for name, part in module.named_modules()}
         self._module = module
         self._owner: list[str] = []
@@ -123,6 +125,8 @@ class _LayerRecorder(Shortcuts):
         """Adds a layer and returns its name. A parameter counts for the first layer that takes it."""
         kind, describe = _VOCABULARY.get(func, (getattr(func, "__name__", str(func)), None))
         fields: dict[str, Any] = {"kind": kind, "macs": macs} | (describe(*args, **kwargs) if describe else {})
+        if (mode := fields.pop("training", self._training)) != self._training:
+            fields["constants"] = fields["constants"] | {"training": mode}
         name = self._fresh(self._owner[-1] if self._owner else "", fields["kind"])
         taken = self._parameters([*args, *kwargs.values()])
         params = sum(self._pending.pop(number, ("", 0))[1] for number in taken)
@@ -176,7 +180,7 @@ def _batch_norm(
     eps: float = 1e-5,
 ) -> dict[str, Any]:
     unusual = {} if mean is not None else {"running_stats": False}
-    return {"constants": {"eps": eps, "momentum": momentum} | unusual}
+    return {"constants": {"eps": eps, "momentum": momentum} | unusual, "training": training}
 
 
 def _add(input: Any, other: Any, *, alpha: float = 1, out: Any = None) -> dict[str, Any]:
@@ -203,7 +207,7 @@ def _lrn(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: f
 
 
 def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> dict[str, Any]:
-    return {"constants": {"p": p}}
+    return {"constants": {"p": p}, "training": training}
 
 
 def _subsample(x: Tensor, coefficient: Tensor, bias: Tensor, kernel: int) -> dict[str, Any]:

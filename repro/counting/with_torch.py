@@ -45,24 +45,24 @@ def count_macs(module: nn.Module, shape: Shape) -> int:
     activations, additions and biases don't count. A compiled module is counted through its original.
     """
     module = getattr(module, "_orig_mod", module)
-    with Evaluation(module), torch.no_grad(), FlopFormulas() as formulas, Shortcuts():
+    with InMode(module, training=False), torch.no_grad(), FlopFormulas() as formulas, Shortcuts():
         module(torch.empty(1, *shape, device="meta"))
     return int(formulas.flops) // 2
 
 
-class Evaluation:
-    """Evaluation mode for a while; each module's own mode comes back after it."""
+class InMode:
+    """Evaluation or training mode for a while; each module's own mode comes back after it."""
 
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-        self.training = [part for part in module.modules() if part.training]
+    def __init__(self, module: nn.Module, training: bool) -> None:
+        self.module, self.training = module, training
+        self.before = [(part, part.training) for part in module.modules()]
 
     def __enter__(self) -> None:
-        self.module.eval()
+        self.module.train(self.training)
 
     def __exit__(self, *error: object) -> None:
-        for part in self.training:
-            part.training = True
+        for part, training in self.before:
+            part.training = training
 
 
 class FlopFormulas(TorchDispatchMode):  # type: ignore[no-untyped-call]
