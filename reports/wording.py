@@ -8,7 +8,6 @@ from fractions import Fraction
 
 from reports.markdown import anchor, code, link, text
 from repro.claims import Judgement, significant, unit
-from repro.layers import Shape
 from repro.tables import Claim, Network, Paper
 from repro.tables.printed import SUFFIXES
 
@@ -92,11 +91,6 @@ def verdict(judgement: Judgement, root: str = "") -> str:
 def network_link(name: str, root: str = "") -> str:
     """A network's name as a link to its page."""
     return link(name, f"{root}networks/{name}.md")
-
-
-def size(shape: Shape) -> str:
-    """``64x56x56``."""
-    return "x".join(map(str, shape))
 
 
 def several(count: int, word: str, plural: str = "") -> str:

@@ -2,7 +2,7 @@
 
 What must hold for a network, in this order:
 
-1. the layers that run equal the layers that the printed table implies (without torch: not looked at);
+1. the layers that run, in evaluation and in training mode, equal those that the printed table implies (without torch: not looked at);
 2. the layers equal the lock;
 3. torch's count of MACs, plus the layers it has no formula for, equals the closed form; so does fvcore's.
 """
@@ -112,12 +112,9 @@ def check_network(network: Network, counters: frozenset[Counter], locks: Path = 
     """Every gate of one network that fails, and what each counter says."""
     if not counters & {"torch", "fvcore"}:
         return check_layers(network, network.layers, locks), Counts(network.name, network.macs)
-    from repro.building import build
-    from repro.counting.tracing import trace
-    from repro.counting.with_torch import OnMeta
+    from repro.counting.tracing import build_to_trace, trace
 
-    with OnMeta():
-        built = build(network, "meta")
+    built = build_to_trace(network)
     ran = trace(built, network.input)
     drifts = check_layers(network, ran.layers, locks)
     trained = trace(built, network.input, training=True).layers
@@ -126,6 +123,7 @@ def check_network(network: Network, counters: frozenset[Counter], locks: Path = 
     ]
     counts = Counts(network.name, network.macs, ran.torch_macs, unseen=ran.unseen)
     if "fvcore" in counters:
+        from repro.building import build
         from repro.counting.with_fvcore import count_macs_with_fvcore
 
         counts = replace(counts, fvcore=count_macs_with_fvcore(build(network), network.input))

@@ -19,7 +19,7 @@ from repro.checking import Check, Counter, check_layers, check_ledger
 from repro.claims import judge_claim
 from repro.errors import ReproError
 from repro.layers import Layer
-from repro.locking import document, write_lock
+from repro.locking import document, head, write_lock
 from repro.tables import Network, load_ledger
 
 INTERRUPTED = 130
@@ -252,10 +252,9 @@ def _check(names: list[str], counters: list[Counter]) -> Check:
 
 def _layers_that_run(network: Network) -> tuple[tuple[Layer, ...], int]:
     """The layers of the built network and what torch's counter sees of their MACs."""
-    from repro.building import build
-    from repro.counting.tracing import trace
+    from repro.counting.tracing import build_to_trace, trace
 
-    ran = trace(build(network, "meta"), network.input)
+    ran = trace(build_to_trace(network), network.input)
     return ran.layers, ran.torch_macs
 
 
@@ -269,8 +268,7 @@ def _reports() -> ModuleType:
 
 
 def _summary(network: Network) -> dict[str, Any]:
-    rows = document(network, network.layers)
-    return {key: value for key, value in rows.items() if key != "layers"} | {"layers": len(network.layers)}
+    return head(network, network.layers) | {"layers": len(network.layers)}
 
 
 def _print_json(value: Any) -> None:

@@ -66,6 +66,11 @@ FIELDS = tuple(f.name for f in fields(Layer))
 _values = operator.attrgetter(*FIELDS)
 
 
+def size(shape: Shape) -> str:
+    """``64x56x56``."""
+    return "x".join(map(str, shape))
+
+
 def elements(shape: Shape) -> int:
     """The number of values in a map of this shape, batch excluded."""
     product = 1

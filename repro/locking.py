@@ -37,16 +37,20 @@ class Difference:
         return f"layer {self.layer}: {self.field} is {_shown(self.found)}, expected {_shown(self.expected)}"
 
 
-def document(network: Network, layers: Sequence[Layer]) -> dict[str, Any]:
-    """A network with these layers as JSON types: the fields of ``repro show --json`` and of the lock."""
+def head(network: Network, layers: Sequence[Layer]) -> dict[str, Any]:
+    """A network with these layers, without them: its name, input and totals as JSON types."""
     return {
         "network": network.name,
         "input": list(network.input),
         "params": sum(layer.params for layer in layers),
         "fixed_params": network.fixed_params,
         "macs": sum(layer.macs for layer in layers),
-        "layers": [layer.to_json() for layer in layers],
     }
+
+
+def document(network: Network, layers: Sequence[Layer]) -> dict[str, Any]:
+    """A network with these layers as JSON types: the fields of ``repro show --json`` and of the lock."""
+    return head(network, layers) | {"layers": [layer.to_json() for layer in layers]}
 
 
 def lock_text(network: Network, layers: Sequence[Layer]) -> str:
@@ -83,10 +87,10 @@ def read_lock(name: str, folder: Path = LOCKS) -> tuple[Layer, ...]:
 
 def head_difference(network: Network, layers: Sequence[Layer], folder: Path = LOCKS) -> str:
     """Why a lock whose layers are equal isn't the lock of this network: its input, a total, or how the file is written."""
-    found, locked = document(network, layers), json.loads(lock_path(network.name, folder).read_text(encoding="utf-8"))
-    for key in found:
-        if key != "layers" and locked.get(key) != found[key]:
-            return f"{key} is {_shown(found[key])}, the lock has {_shown(locked.get(key))}"
+    locked = json.loads(lock_path(network.name, folder).read_text(encoding="utf-8"))
+    for key, found in head(network, layers).items():
+        if locked.get(key) != found:
+            return f"{key} is {_shown(found)}, the lock has {_shown(locked.get(key))}"
     return "the lock isn't written as `repro lock --write` writes it"
 
 

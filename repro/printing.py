@@ -15,18 +15,18 @@ from rich.table import Table
 
 from repro.checking import Check, Counts
 from repro.claims import VERDICTS, Judgement, as_number, unit
-from repro.layers import Layer, Shape
+from repro.layers import Layer, size
 from repro.tables import Claim, Ledger, Network
 from repro.tables.schema import PaperEntry
 
 STYLES = {"reproduced": "green", "deviates": "yellow", "not-attempted": "dim", "drift": "bold red"}
 
 
-def console(*, stderr: bool = False) -> Console:
+def console() -> Console:
     """A console that folds no table, neither in a pipe nor on a narrow terminal."""
-    made = Console(stderr=stderr, highlight=False)
-    width = max(made.width, 150) if made.is_terminal else 1_000  # a number is never cut: the terminal wraps what is longer
-    return Console(stderr=stderr, highlight=False, width=width)
+    made = Console(highlight=False)
+    made.width = max(made.width, 150) if made.is_terminal else 1_000  # a number is never cut: the terminal wraps what is longer
+    return made
 
 
 @contextmanager
@@ -142,11 +142,12 @@ def print_explanation(judgement: Judgement, paper: PaperEntry) -> None:
     """``repro explain``: where a number was printed, how it was measured, what remakes it."""
     claim = judgement.claim
     low, high = (f"{as_number(side):,}" for side in (claim.interval.low, claim.interval.high))
+    printed = claim.printed if claim.printed.endswith(unit(claim)) else f"{claim.printed} {unit(claim)}"
     end = "up to and including" if claim.interval.closed else "up to, without,"
     rows = {
         "claim": claim.id,
         "paper": f"{paper.authors}: {paper.title} ({paper.source})",
-        "printed": f"{claim.printed} {unit(claim).removeprefix('%')}".strip() + f", {claim.where}",
+        "printed": f"{printed}, {claim.where}",
         "stands for": f"{low} {end} {high}" + (f" (all digits count: {claim.exact})" if claim.exact else ""),
         "measures": claim.note if claim.measure else None,
         "measured as": "a training run" if claim.training else f"{claim.expression}, in exact arithmetic from repro/papers/{claim.file}",
@@ -156,14 +157,10 @@ def print_explanation(judgement: Judgement, paper: PaperEntry) -> None:
         "record": f"repro/locks/{claim.network}.json (the layers that were counted)" if judgement.command else None,
         "remake it": judgement.command,
     }
+    out = console()
     for key, value in rows.items():
         if value is not None:
-            console().print(f"[bold]{key:<12}[/] {escape(value)}", soft_wrap=True)
-
-
-def size(shape: Shape) -> str:
-    """``64x56x56``."""
-    return "x".join(map(str, shape))
+            out.print(f"[bold]{key:<12}[/] {escape(value)}", soft_wrap=True)
 
 
 def _claim_row(judgement: Judgement) -> tuple[str, str, str, str, str]:

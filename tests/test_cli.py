@@ -103,6 +103,8 @@ def test_explain_says_where_how_and_with_which_command() -> None:
 def test_explain_names_the_paper_that_prints_the_number() -> None:
     assert "K. He, X. Zhang" in run("explain", "vgg-d/macs/resnet-paper").stdout
     assert "18%, Section 3.3" in run("explain", "resnet34/macs-against-vgg-19").stdout
+    assert " 27C^2, Section 2.3" in run("explain", "vgg-d/three-3x3-weights").stdout
+    assert "0.95 %, Section III.B" in run("explain", "lenet5/test-error").stdout
 
 
 def test_lists_are_complete(ledger: Ledger) -> None:

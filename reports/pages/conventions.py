@@ -11,6 +11,7 @@ from repro.conventions import Convention, Solution, Solutions, solve
 from repro.conventions.attested import ATTESTATIONS
 from repro.conventions.choices import STRUCTURE
 from repro.conventions.counts import Counts
+from repro.layers import size
 
 TITLE = "Which convention gives this number?"
 ABOUT = "Counts of operations that papers and tools print for one network, each with the convention that gives it."
@@ -98,7 +99,7 @@ def _tools(judged: Judged) -> Iterator[str]:
     yield f"## What each tool counts in {text(COUNTED_BY_TOOLS)}"
     yield (
         f"{wording.network_link(COUNTED_BY_TOOLS)} is torchvision's resnet50: the stride is on the 3x3 convolution. For one image of "
-        f"{wording.size(judged.ledger.network(COUNTED_BY_TOOLS).input)}, each tool counts its MACs, and more:"
+        f"{size(judged.ledger.network(COUNTED_BY_TOOLS).input)}, each tool counts its MACs, and more:"
     )
     yield table(["tool", "what it adds to the MACs", "exact >", "in 10^9 >", "unit"], _tool_rows(counts, conventions))
     yield remake(*(f"repro solve {COUNTED_BY_TOOLS} {counts.total(convention)}" for convention, _ in conventions[-1:]), "repro report")

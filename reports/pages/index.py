@@ -10,6 +10,7 @@ from reports.judged import Judged
 from reports.markdown import anchor, code, document, link, picture, remake, table, text
 from reports.pages import conventions, errata, macs, parameters, training
 from repro.claims import VERDICTS
+from repro.layers import size
 from repro.tables import Paper
 
 PAGES = {
@@ -92,7 +93,7 @@ def _by_paper(judged: Judged, root: str) -> str:
 def _networks(judged: Judged) -> Iterator[list[str]]:
     for network in judged.networks:
         counts = (f"{network.params:,d}", f"{network.macs:,d}", f"{len(judged.about(network)):,d}")
-        yield [wording.network_link(network.name), wording.printed_in(network), wording.size(network.input), *counts]
+        yield [wording.network_link(network.name), wording.printed_in(network), size(network.input), *counts]
 
 
 def _papers(judged: Judged) -> Iterator[str]:

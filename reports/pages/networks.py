@@ -10,7 +10,7 @@ from reports import wording
 from reports.judged import Judged, by_row
 from reports.markdown import code, document, link, remake, table, text
 from repro.claims import Judgement
-from repro.layers import Layer
+from repro.layers import Layer, size
 from repro.tables import Network
 
 #: From a page of a network to reports/.
@@ -46,7 +46,7 @@ def _lead(network: Network) -> str:
     facts = [f"the n of the table is {entry.n}"] if entry.n else []
     facts += [f"shortcuts are option {entry.shortcut}" if entry.shortcut != "none" else "no shortcuts"] if _has_blocks(network) else []
     facts += ["the stride of 2 is on the 3x3 convolution of a bottleneck"] if entry.stride_on == "3x3" else []
-    facts += [f"input {wording.size(network.input)}"]
+    facts += [f"input {size(network.input)}"]
     place = wording.printed_in(network)
     cited = f"{text(paper.authors)}: *{text(paper.title)}*, {paper.year} ({text(paper.source)})."
     where = f"{place}, in {cited}" if place.startswith(paper.key) else f"Taken from {place}. The paper behind it: {cited}"
@@ -110,18 +110,18 @@ Column = tuple[str, Callable[[Layer], str]]
 
 def _side(values: tuple[int, ...] | None) -> str:
     """A stride or padding, once where both sides are equal."""
-    return "" if not values else str(values[0]) if len(set(values)) == 1 else wording.size(values)
+    return "" if not values else str(values[0]) if len(set(values)) == 1 else size(values)
 
 
 def _window(layer: Layer) -> str:
     """``3x3/2/1``; a shortcut of option A has a stride alone, and a kind without padding leaves it out."""
-    parts = [wording.size(layer.kernel or ()), _side(layer.stride), _side(layer.padding)]
+    parts = [size(layer.kernel or ()), _side(layer.stride), _side(layer.padding)]
     return "/".join(filter(None, parts)) if layer.kernel else f"stride {parts[1]}" if layer.stride else ""
 
 
 def _columns(network: Network) -> list[Column]:
     """Groups have a column where a layer has several."""
-    columns: list[Column] = [("output >", lambda layer: wording.size(layer.output)), ("kernel / stride / padding", _window)]
+    columns: list[Column] = [("output >", lambda layer: size(layer.output)), ("kernel / stride / padding", _window)]
     if any((layer.groups or 1) > 1 for layer in network.layers):
         columns.append(("groups >", lambda layer: str(layer.groups or "")))
     return columns

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from repro import building
-from repro.counting.with_torch import FlopFormulas, InMode, Shortcuts
+from repro.counting.with_torch import FlopFormulas, InMode, OnMeta, Shortcuts
 from repro.layers import Layer, Shape
+from repro.tables import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,12 @@ class Trace:
     def macs(self) -> int:
         """Multiply-accumulates for one image, the unseen layers' included."""
         return sum(layer.macs for layer in self.layers)
+
+
+def build_to_trace(network: Network) -> building.PaperNet:
+    """A network of the ledger on the meta device, which takes neither memory nor time."""
+    with OnMeta():
+        return building.build(network, "meta")
 
 
 def trace(module: nn.Module, shape: Shape, *, training: bool = False) -> Trace:

@@ -8,7 +8,7 @@ from typing import Any
 
 from repro.counting import closed_form as cf
 from repro.errors import NotationError
-from repro.layers import Layer
+from repro.layers import Layer, size
 from repro.notation import Block, Cell, Item, parse
 from repro.tables.schema import NetworkEntry, RowEntry, Rules, TableEntry
 
@@ -66,9 +66,9 @@ def expand(table: TableEntry, entry: NetworkEntry) -> Expansion:
     for net.row, row in enumerate(table.rows):
         try:
             _expand_row(net, row, parse(cell_of(table, entry, row)), counters)
-            size = "x".join(map(str, net.top.output[1:])) or "1x1"
-            if row.output and row.output != size:
-                raise cf.ShapeError(f"the paper prints an output of {row.output}, the rows give {size}")
+            found = size(net.top.output[1:]) or "1x1"
+            if row.output and row.output != found:
+                raise cf.ShapeError(f"the paper prints an output of {row.output}, the rows give {found}")
         except (cf.ShapeError, NotationError) as error:
             raise RowError(net.row, str(error)) from None
     return net

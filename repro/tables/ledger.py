@@ -237,14 +237,14 @@ def _claims(files: Mapping[str, PaperFile], networks: Mapping[str, object]) -> I
     for file, content in files.items():
         reasons = {entry.claim: entry for entry in content.deviations}
         used: set[str] = set()
-        for key, entry, source in _claim_entries(content):
+        for key, entry, nets in _claim_entries(content):
             id = entry.id or claim_id(entry.network, entry.layer, entry.quantity)
             _check_network(file, f"{key}.network", entry.network, networks)
             if id in seen:
                 raise TableError(file, key, id, f"a claim id of its own ({seen[id]} has it)", "give the claim another id")
             seen[id] = f"{file} {key}"
             used.add(id)
-            yield _claim(file, key, id, entry, source, content.training, reasons.get(id))
+            yield _claim(file, key, id, entry, nets, content.training, reasons.get(id))
         for number, deviation in enumerate(content.deviations):
             if deviation.claim not in used:
                 near = nearest(deviation.claim, used, n=1)
