@@ -16,14 +16,18 @@ from reports.charts import THEMES, Chart, all_charts
 from reports.judged import Judged
 from reports.markdown import GENERATED
 from reports.pages.conventions import write_conventions
+from reports.pages.degradation import write_degradation
 from reports.pages.errata import write_errata
 from reports.pages.index import write_index, write_results
 from reports.pages.macs import write_macs
 from reports.pages.networks import write_network
 from reports.pages.parameters import write_parameters
+from reports.pages.scale import scale_charts, write_scale
 from reports.pages.training import write_training
+from reports.trained import charts_of
 from repro.errors import ReproError
-from repro.locking import write_atomically
+from repro.files import write_atomically
+from repro.records import load_records
 from repro.tables import Ledger
 
 REPORTS = Path("reports")
@@ -41,8 +45,8 @@ def render_reports(ledger: Ledger, root: Path) -> dict[Path, str]:
     The project's README is read for the text around the results, and figures for whether they are fresh.
     Raises ReproError where the README has one of the two marks only.
     """
-    judged = Judged.of(ledger)
-    drawn = all_charts(judged)
+    judged = Judged.of(ledger, load_records(root / REPORTS / "records"))
+    drawn = (*all_charts(judged), *charts_of(judged.records), *scale_charts(judged))
     pages = {
         "README.md": write_index(judged, drawn),
         "errata.md": write_errata(judged),
@@ -50,6 +54,8 @@ def render_reports(ledger: Ledger, root: Path) -> dict[Path, str]:
         "macs.md": write_macs(judged),
         "conventions.md": write_conventions(judged),
         "training.md": write_training(judged),
+        "degradation.md": write_degradation(judged),
+        "scale.md": write_scale(judged),
         **{f"networks/{network.name}.md": write_network(judged, network) for network in judged.networks},
     }
     files = {REPORTS / name: text for name, text in pages.items()}

@@ -4,7 +4,8 @@ ReproError            anything that a user can cure; the command prints it as on
 ├── NotationError     a printed cell that can't be read
 ├── TableError        a file of papers/ that can't be used: file, key, value, what was expected, the cure
 ├── UnknownName       a network or claim that doesn't exist, with the nearest that do
-└── LockError         a lock file that is missing or can't be read
+├── LockError         a lock file that is missing or can't be read
+└── CheckpointError   a checkpoint that is damaged or belongs to another run
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ class UnknownName(ReproError):
 
 class LockError(ReproError):
     """A lock file that is missing or can't be read."""
+
+
+class CheckpointError(ReproError):
+    """A checkpoint that is damaged or belongs to another run."""
 
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:

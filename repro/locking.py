@@ -8,14 +8,13 @@ diff. It is compared with the layers of the network that runs now; any differenc
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from repro.errors import LockError
+from repro.files import write_atomically
 from repro.layers import FIELDS, Layer
 from repro.tables import Network
 
@@ -100,20 +99,6 @@ def write_lock(network: Network, layers: Sequence[Layer], folder: Path = LOCKS) 
         return False
     write_atomically(lock_path(network.name, folder), lock_text(network, layers).encode())
     return True
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes to a temporary file beside the target, then renames: the target is never half-written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), 0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def compare_layers(expected: Sequence[Layer], found: Sequence[Layer]) -> list[Difference]:

@@ -1,0 +1,167 @@
+"""Records: one immutable file a run, with raw curves and where they come from, in ``reports/records/<hardware>/``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from repro.errors import ReproError
+from repro.files import write_once
+from repro.recipe import Recipe
+
+FORMAT = 1
+
+
+class Part(BaseModel):
+    """A part of a record: frozen, and without keys that nobody knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class Data(Part):
+    """What was trained on. ``checksum`` is over all images and labels; ``shape`` is channels, height, width."""
+
+    name: str
+    checksum: str
+    train: int
+    test: int
+    validation: int
+    shape: tuple[int, int, int]
+    classes: int
+
+
+class Settings(Part):
+    """How the machine was used: what may change the last bit of a loss, but not what is computed. ``world`` counts processes."""
+
+    device: str
+    dtype: Literal["float32", "bfloat16"]
+    layout: Literal["contiguous", "channels_last"]
+    compile: bool
+    threads: int
+    world: int = 1
+
+
+class Environment(Part):
+    """The machine by its hardware, never by a name of host, user or path, and the versions of what ran."""
+
+    hardware: str
+    instructions: str
+    python: str
+    torch: str
+    torchvision: str
+    repro: str
+    commit: str
+    dirty: bool
+
+
+class Curve(Part):
+    """Means over the iterations since the point before (training), or at that iteration (test). ``error`` in per cent."""
+
+    iteration: tuple[int, ...] = ()
+    loss: tuple[float, ...] = ()
+    error: tuple[float, ...] = ()
+
+
+class Curves(Part):
+    """``train`` is the running error: augmented images, batch normalisation in training mode. The others are in evaluation mode."""
+
+    train: Curve
+    test: Curve
+    validation: Curve | None
+
+
+class Score(Part):
+    """Mean loss, and error in per cent."""
+
+    loss: float
+    error: float
+
+
+class Gradients(Part):
+    """L2 norm of the gradient of each layer's weight, on the batch of some iterations; one tuple an iteration."""
+
+    layers: tuple[str, ...]
+    iteration: tuple[int, ...]
+    norm: tuple[tuple[float, ...], ...]
+
+
+class Responses(Part):
+    """Standard deviation of the output of each 3x3 convolution after BN, before the ReLU or the addition (H15 Figure 7)."""
+
+    layers: tuple[str, ...]
+    std: tuple[float, ...]
+
+
+class Rate(Part):
+    """Images a second, one number a log interval, evaluation and checkpoints left out."""
+
+    images_per_second: tuple[float, ...]
+
+
+class Record(Part):
+    """One training run. ``whole_train`` is the unaugmented training set in evaluation mode; ``loss_trace`` is the SHA-256 of the
+    float32 losses of all iterations; ``starts`` counts how often the run was started until it ended."""
+
+    format: Literal[1]
+    kind: Literal["training"]
+    network: str
+    seed: int
+    data: Data
+    recipe: Recipe
+    settings: Settings
+    environment: Environment
+    outcome: Literal["finished", "not finite"]
+    reason: str | None
+    curves: Curves
+    whole_train: Score | None
+    gradients: Gradients
+    responses: Responses | None
+    loss_trace: str
+    rate: Rate
+    wall_seconds: float
+    starts: int
+
+    @property
+    def key(self) -> str:
+        """What makes two runs the same run."""
+        return run_key(self.network, self.seed, self.recipe, self.data)
+
+
+def run_key(network: str, seed: int, recipe: Recipe, data: Data) -> str:
+    """Equal where network, seed, recipe and data (with its checksum and split) are; twelve hexadecimal digits."""
+    parts = [network, seed, TypeAdapter(Recipe).dump_python(recipe, mode="json"), data.model_dump(mode="json")]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+
+def write_record(record: Record, folder: Path) -> Path:
+    """Writes a record under ``folder/<hardware>/`` and returns its path; nothing that is there is overwritten."""
+    hardware = re.sub(r"[^a-z0-9]+", "-", record.environment.hardware.lower()).strip("-")
+    name = f"{record.data.name}-{record.network}-seed{record.seed}-{record.key}.json"
+    return write_once(folder / hardware / name, (record.model_dump_json() + "\n").encode())
+
+
+def load_records(folder: Path) -> tuple[Record, ...]:
+    """All records under a folder, in the order of their paths. Raises ReproError that names a file that isn't one."""
+    return tuple(read_record(path) for path in sorted(folder.glob("*/*.json")))
+
+
+def read_record(path: Path) -> Record:
+    """A record. Raises ReproError that names the file where it isn't one."""
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ReproError(
+            f"{path}: {where}: {first['msg']}; expected a record of format {FORMAT}; remove the file or take it from git again"
+        ) from None
+
+
+def find_record(folder: Path, key: str) -> Path | None:
+    """The file of a run, whatever hardware it ran on, or None."""
+    return next(iter(sorted(folder.glob(f"*/*-{key}*.json"))), None)
