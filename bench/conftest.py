@@ -19,6 +19,10 @@ class Bars:
         """Notes one measured value beside the bar that it should meet."""
         self.lines.append(f"{what:<58} {value:8.2f} {unit:<3} bar {bar:<8} {'met' if met else 'MISSED'}")
 
+    def skip(self, what: str) -> None:
+        """Notes what couldn't be measured here."""
+        self.lines.append(what)
+
 
 _BARS = Bars()
 

@@ -28,15 +28,17 @@ DRAWN_BY_LAYER = ("alexnet", "vgg-d", "resnet50")
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure before it is drawn. ``data`` are JSON types."""
+    """A figure before it is drawn. ``data`` are JSON types. ``kind`` names the drawing where the stem doesn't."""
 
     stem: str
     title: str
     data: list[dict[str, Any]]
+    kind: str = ""
+    style: str = STYLE
 
     def digest(self, theme: str) -> str:
         """What the figure would be drawn from; two figures with one digest show the same."""
-        content = json.dumps([STYLE, self.stem, self.title, theme, self.data], sort_keys=True)
+        content = json.dumps([self.style, self.stem, self.title, theme, self.data], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -39,10 +39,12 @@ THEMES = {
 
 def draw_chart(chart: Chart, theme: str, description: str) -> str:
     """The chart as SVG; the same chart gives the same bytes with one version of matplotlib."""
+    from reports.curves import DRAWINGS  # which draws with what is here
+
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # nobody's own settings
         cast("dict[str, Any]", matplotlib.rcParams).update(_settings(THEMES[theme]))
-        figure = _DRAWINGS[chart.stem](chart.data, THEMES[theme])
+        figure = (DRAWINGS | _DRAWINGS)[chart.kind or chart.stem](chart.data, THEMES[theme])
         metadata = {"Date": None, "Creator": None, "Title": chart.title, "Description": description}
         target = io.StringIO()
         figure.savefig(target, format="svg", transparent=True, metadata=metadata)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from repro.claims import VERDICTS, Judgement, judge_claim
 from repro.layers import Layer
+from repro.records import Record
 from repro.tables import Ledger, Network, Paper
 
 #: Kinds of layers that hold parameters, under the heads that reports give them.
@@ -18,15 +19,19 @@ PARTS = {"conv": "convolutions", "linear": "fully connected", "batchnorm": "batc
 
 @dataclass(frozen=True)
 class Judged:
-    """A ledger, and a judgement for each of its claims in the ledger's order. Counts are closed form: no torch."""
+    """A ledger, and a judgement for each of its claims in the ledger's order; and the records of training runs.
+
+    Counts are closed form: no torch.
+    """
 
     ledger: Ledger
     judgements: tuple[Judgement, ...]
+    records: tuple[Record, ...] = ()
 
     @classmethod
-    def of(cls, ledger: Ledger) -> Judged:
+    def of(cls, ledger: Ledger, records: tuple[Record, ...] = ()) -> Judged:
         """Judges every claim."""
-        return cls(ledger, tuple(judge_claim(ledger, claim) for claim in ledger.claims))
+        return cls(ledger, tuple(judge_claim(ledger, claim) for claim in ledger.claims), records)
 
     @property
     def networks(self) -> list[Network]:

@@ -98,6 +98,11 @@ def several(count: int, word: str, plural: str = "") -> str:
     return f"{count:,d} {word if count == 1 else plural or word + 's'}"
 
 
+def rounded(value: float) -> str:
+    """A measured number with three significant digits, or all before the point: ``0.00123``, ``12.3``, ``4,567``."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def joined(words: list[str]) -> str:
     """``a, b and c``."""
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

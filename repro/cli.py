@@ -200,18 +200,33 @@ def report(
         print("\n".join(written) if written else "reports are up to date; no file changed")
 
 
-@app.command("all", epilog="Examples: `repro all` · `tox -e repro`, which runs it in an environment of its own")
-def all_(as_json: Json = False) -> None:
-    """Check everything with every counter, then write the reports. A second run changes no file."""
+@app.command(
+    "all",
+    epilog="Examples: `repro all` · `tox -e repro`, which runs it in an environment of its own · `repro all --again` trains anew\n\n"
+    "Exit code 0: all as expected; 1: drift, or a run that didn't end; 2: bad input.",
+)
+def all_(
+    again: Annotated[bool, typer.Option("--again", help="Train although there are records.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check everything with every counter, train what has no record on the embedded digits, then write the reports.
+
+    A second run trains nothing and changes no file.
+    """
+    from repro import experiment, following
+
     render, ledger = _reports(), load_ledger()
     result = _check([], ["torch", "fvcore"])
+    outcomes = following.follow(experiment.plan_digits(ROOT, again), None) if result.ok else []
+    ended = all(outcome.record for outcome in outcomes)
     written = [path.relative_to(ROOT).as_posix() for path in render.write_reports(ledger, ROOT)] if result.ok else []
     if as_json:
-        _print_json({"check": result.to_json(), "written": written})
+        _print_json({"check": result.to_json(), "degradation": following.findings(outcomes), "written": written})
     else:
         printing.print_check(result)
+        following.print_outcomes(following.findings(outcomes))
         print("\n".join(["reports written:", *written]) if written else "no report changed")
-    raise typer.Exit(0 if result.ok else 1)
+    raise typer.Exit(0 if result.ok and ended else 1)
 
 
 @app.command(
@@ -248,19 +263,17 @@ def degradation_(
     from repro import experiment, following, machine
 
     choice = experiment.Choice(name=data, root=root, validation=validation, size=size, skip_bad=skip_bad)
-    runs = experiment.plan(
-        choice, networks.split(","), seed or range(seeds), iterations, machine.find_device(device), threads, (checkpoints, records)
-    )
-    runs = [run.model_copy(update={"again": again}) for run in runs]
+    found = machine.find_device(device)
+    runs = experiment.plan(choice, networks.split(","), seed or range(seeds), iterations, found, threads, (checkpoints, records), again)
     if print_commands:
         print("\n".join(experiment.command(run) for run in runs))
         return
     outcomes = following.follow(runs, workers)
-    found = following.findings(outcomes)
+    findings = following.findings(outcomes)
     if as_json:
-        _print_json(found)
+        _print_json(findings)
     else:
-        following.print_outcomes(found)
+        following.print_outcomes(findings)
     raise typer.Exit(0 if all(outcome.record for outcome in outcomes) else 1)
 
 

@@ -24,7 +24,7 @@ from repro import distributed, machine
 from repro.checkpoints import remove_checkpoints
 from repro.errors import ReproError
 from repro.experiment import Specification, find_network
-from repro.records import find_record, write_record
+from repro.records import write_record
 from repro.training import Run, State, train
 
 
@@ -58,9 +58,9 @@ def run_here(specification: Specification, tell: Callable[[Progress], None], sto
     data = specification.data.load()
     settings = specification.settings.model_copy(update={"device": device, "world": distributed.world()})
     run = Run(find_network(specification.network, data.classes), specification.seed, specification.recipe, data, settings)
-    checkpoint = specification.checkpoints / f"{data.name}-{specification.network}-seed{specification.seed}-{run.key}.pt"
+    checkpoint = specification.checkpoints / f"{data.name}-{specification.network}-seed{specification.seed}-{specification.key}.pt"
     with _alone(checkpoint.with_suffix(".lock"), specification.title):
-        path = None if specification.again else find_record(specification.records, run.key)
+        path = specification.done()
         if path is None:
             record = train(run, checkpoint, tell=lambda state: tell(_progress(state)), stopping=stopping)
             path = write_record(record, specification.records) if distributed.first() else specification.records

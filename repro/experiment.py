@@ -12,8 +12,12 @@ from repro.data import Dataset, load
 from repro.errors import ReproError, UnknownName
 from repro.machine import fast_settings
 from repro.recipe import PAPER_ITERATIONS, SCALED_ITERATIONS, Recipe, paper_recipe
-from repro.records import Part, Settings
+from repro.records import Part, Settings, find_record, run_key
 from repro.tables import Network, load_ledger
+from repro.training import describe
+
+NETWORKS = ("plain20", "plain56", "resnet20", "resnet56")
+SEEDS = 3
 
 
 class Choice(Part):
@@ -33,6 +37,7 @@ class Choice(Part):
 class Specification(Part):
     """One run, in words that can travel to another process or machine. ``again`` trains where there is a record already."""
 
+    key: str
     network: str
     seed: int
     recipe: Recipe
@@ -46,6 +51,10 @@ class Specification(Part):
     def title(self) -> str:
         """What people call the run."""
         return f"{self.network} seed {self.seed}"
+
+    def done(self) -> Path | None:
+        """The record that makes training superfluous."""
+        return None if self.again else find_record(self.records, self.key)
 
 
 def find_network(name: str, classes: int = 10) -> Network:
@@ -87,6 +96,7 @@ def plan(
     device: str,
     threads: int,
     folders: tuple[Path, Path],
+    again: bool = False,
 ) -> list[Specification]:
     """The runs, seed by seed, the longest first; ``folders`` are those of checkpoints and records.
 
@@ -102,24 +112,34 @@ def plan(
         runs.append((network.name, used, fast_settings(device, height * width * used.batch * iterations, threads)))
     checkpoints, records = (folder.resolve() for folder in folders)
     return [
-        Specification(network=name, seed=seed, recipe=used, settings=settings, data=choice, checkpoints=checkpoints, records=records)
+        Specification(
+            key=run_key(name, seed, used, describe(data)),
+            network=name,
+            seed=seed,
+            recipe=used,
+            settings=settings,
+            data=choice,
+            checkpoints=checkpoints,
+            records=records,
+            again=again,
+        )
         for seed in seeds
         for name, used, settings in runs
     ]
+
+
+def plan_digits(root: Path, again: bool = False) -> list[Specification]:
+    """The experiment with its defaults, as ``repro all`` in a checkout at ``root`` makes it."""
+    folders = root / "runs", root / "reports" / "records"
+    return plan(Choice(name="digits"), NETWORKS, range(SEEDS), None, "cpu", 1, folders, again)
 
 
 def command(specification: Specification) -> str:
     """The run as a command of its own, for the array of a batch system."""
     choice, used = specification.data, specification.recipe
     words = ["repro", "degradation", "--data", choice.name, "--networks", specification.network, "--seed", str(specification.seed)]
-    words += [
-        "--iterations",
-        str(used.iterations),
-        "--device",
-        specification.settings.device,
-        "--threads",
-        str(specification.settings.threads),
-    ]
+    words += ["--iterations", str(used.iterations), "--device", specification.settings.device]
+    words += ["--threads", str(specification.settings.threads)]
     words += ["--root", str(choice.root)] if choice.root else []
     words += ["--validation"] if choice.validation else []
     words += ["--size", str(choice.size)] if choice.size else []

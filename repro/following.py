@@ -22,10 +22,15 @@ from repro.records import read_record
 
 def follow(runs: Sequence[Specification], workers: int | None) -> list[Outcome]:
     """Trains what has no record yet, with a line of progress for each run on standard error, and says how each ended."""
-    with _shown(runs) as tell:
+    found = {run.title: run.done() for run in runs}
+    missing = [run for run in runs if not found[run.title]]
+    ended = [Outcome(run, found[run.title], None) for run in runs if found[run.title]]
+    if not missing:
+        return ended
+    with _shown(missing) as tell:
         if distributed.world() > 1:
-            return [_together(run, tell) for run in runs]
-        return run_side_by_side(runs, workers or _workers(runs), tell)
+            return ended + [_together(run, tell) for run in missing]
+        return ended + run_side_by_side(missing, workers or _workers(missing), tell)
 
 
 def findings(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -48,7 +53,8 @@ def print_outcomes(found: dict[str, Any]) -> None:
             if mean:
                 errors = ", ".join(f"{key} {value:.2f} %" for key, value in mean.items())
                 out.print(f"  {name:<9} {errors} (mean of {len(values['seeds'])})", soft_wrap=True)
-        for finding in experiment["findings"]:
+        shown = [finding for finding in experiment["findings"] if set(finding["criterion"]["contrast"]) <= set(experiment["networks"])]
+        for finding in shown:
             out.print(f"  {finding['verdict']}: {finding['criterion']['sentence']} ({finding['reason']})", soft_wrap=True)
     for failure in found["failures"]:
         out.print(f"[red]{failure['run']}: {failure['reason']}[/]", soft_wrap=True)

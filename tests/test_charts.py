@@ -11,8 +11,11 @@ import pytest
 from reports import charts
 from reports.drawing import THEMES
 from reports.judged import Judged
+from reports.pages.scale import scale_charts
 from reports.render import draw_figure, is_fresh, render_reports, stale_reports, write_reports
+from reports.trained import charts_of
 from repro import Ledger
+from repro.records import load_records
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -83,7 +86,9 @@ def test_another_version_of_matplotlib_draws_nothing_again(ledger: Ledger, check
 
 def test_figures_are_small_and_transparent_and_need_no_fonts(ledger: Ledger) -> None:
     drawn = {path: content for path, content in render_reports(ledger, ROOT).items() if path.suffix == ".svg"}
-    assert len(drawn) == len(charts.THEMES) * len(charts.all_charts(Judged.of(ledger))) > 0
+    records = load_records(ROOT / "reports" / "records")
+    known = (*charts.all_charts(Judged.of(ledger)), *charts_of(records), *scale_charts(Judged.of(ledger, records)))
+    assert len(drawn) == len(charts.THEMES) * len(known) > 0
     for path, content in drawn.items():
         assert len(content.encode()) < 150_000, path
         assert "<text" not in content, path
