@@ -17,11 +17,10 @@ from typing import Any, Literal
 from repro.claims import Judgement, judge_claim
 from repro.errors import LockError
 from repro.layers import Layer
-from repro.locking import LOCKS, compare_layers, head_difference, is_locked, read_lock
+from repro.locking import LOCKS, RELOCK, compare_layers, head_difference, is_locked, lock_path, read_lock
 from repro.tables import Ledger, Network
 
 Counter = Literal["closed-form", "torch", "fvcore"]
-RELOCK = "repro lock --write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +132,16 @@ def check_network(network: Network, counters: frozenset[Counter], locks: Path = 
 def check_layers(network: Network, layers: Sequence[Layer], locks: Path = LOCKS) -> list[Drift]:
     """Layers that run (or that the table implies) against the table and the lock."""
     drifts = _layer_drift(network, "layers", network.layers, layers)
-    if is_locked(network, layers, locks):
+    path = lock_path(network.name, locks)
+    if is_locked(network, layers, path):
         return drifts
     try:
-        locked = read_lock(network.name, locks)
+        locked = read_lock(network.name, path)
     except LockError as error:
         return [*drifts, _drift(network, "lock", None, None, str(error), 0, RELOCK)]
     if changed := _layer_drift(network, "lock", locked, layers):
         return drifts + changed
-    message = f"{head_difference(network, layers, locks)}; if meant, run `{RELOCK}`"
+    message = f"{head_difference(network, layers, path)}; if meant, run `{RELOCK}`"
     return [*drifts, _drift(network, "lock", None, None, message, 0, RELOCK)]
 
 

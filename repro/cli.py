@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import json
 import os
 import sys
 from enum import StrEnum
@@ -14,12 +13,14 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from repro import __version__, printing
+from repro import __version__, cli_audit, printing
+from repro.auditing.outside import TIMEOUT
 from repro.checking import Check, Counter, check_layers, check_ledger
 from repro.claims import judge_claim
+from repro.cli_audit import Json, print_json
 from repro.errors import ReproError
 from repro.layers import Layer
-from repro.locking import document, head, write_lock
+from repro.locking import document, head, lock_path, write_lock
 from repro.tables import Network, load_ledger
 
 INTERRUPTED = 130
@@ -35,7 +36,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="NETWORK", help="Networks to look at; all by default.")]
 NetworkName = Annotated[str, typer.Argument(metavar="NETWORK", help="A name from `repro list`.")]
 
@@ -69,11 +69,11 @@ def list_(what: Annotated[What, typer.Argument(help="What to list.")] = What.net
     ledger = load_ledger()
     if what is What.claims:
         if as_json:
-            _print_json([judge_claim(ledger, claim).to_json() for claim in ledger.claims])
+            print_json([judge_claim(ledger, claim).to_json() for claim in ledger.claims])
         else:
             printing.print_claims(ledger.claims)
     elif as_json:
-        _print_json([_summary(ledger.network(name)) for name in ledger.networks])
+        print_json([_summary(ledger.network(name)) for name in ledger.networks])
     else:
         printing.print_networks(ledger)
 
@@ -84,7 +84,7 @@ def show(network: NetworkName, as_json: Json = False) -> None:
     found = load_ledger().network(network)
     layers, torch_macs = _layers_that_run(found)
     if as_json:
-        _print_json(document(found, layers))
+        print_json(document(found, layers))
     else:
         printing.print_network(found, layers, torch_macs)
 
@@ -106,7 +106,7 @@ def check(
     counters: list[Counter] = ["closed-form"] if closed_form else ["torch", "fvcore"] if cross_check else ["torch"]
     result = _check(networks or [], counters)
     if as_json:
-        _print_json(result.to_json())
+        print_json(result.to_json())
     elif format is Format.github:
         printing.print_annotations(result)
     else:
@@ -120,7 +120,7 @@ def explain(claim: Annotated[str, typer.Argument(metavar="CLAIM", help="An id fr
     ledger = load_ledger()
     judgement = judge_claim(ledger, ledger.claim(claim))
     if as_json:
-        _print_json(judgement.to_json())
+        print_json(judgement.to_json())
     else:
         printing.print_explanation(judgement, ledger.papers[judgement.claim.file].entry)
 
@@ -140,22 +140,31 @@ def solve(
 
     solutions = conventions.solve(load_ledger(), network, value)
     if as_json:
-        _print_json(solutions.to_json())
+        print_json(solutions.to_json())
     else:
         for line in conventions.solution_lines(solutions, limit):
             print(line)
 
 
 @app.command(
-    epilog="Examples: `repro lock` (compare) · `repro lock --write` (accept all) · `repro lock --write resnet50`\n\n"
+    epilog="Examples: `repro lock` (compare) · `repro lock --write` (accept all) · `repro lock --write resnet50` · your own model, "
+    "in your own CI: `repro lock --model 'model.py:ResNet(3)' --write`, then without `--write`\n\n"
     "Exit code 0: equal, or written; 1: drift; 2: bad input."
 )
 def lock(
     networks: Names = None,
     write: Annotated[bool, typer.Option("--write", help="Rewrite the locks from the networks that run.")] = False,
+    model: Annotated[str | None, typer.Option(metavar="TARGET", help="Anybody's model instead, as `repro audit` takes it.")] = None,
+    file: Annotated[Path, typer.Option(help="The lock of --model.")] = Path("repro.lock.json"),
+    input: cli_audit.Input = None,
+    timeout: cli_audit.Timeout = TIMEOUT,
     as_json: Json = False,
 ) -> None:
-    """Compare the networks that run with the layer lock, or rewrite the lock on purpose."""
+    """Compare the networks that run, or anybody's model, with the layer lock, or rewrite the lock on purpose."""
+    if model is not None:
+        if networks:
+            raise ReproError("--model excludes names of networks; give one or the other")
+        raise typer.Exit(cli_audit.lock_target(model, file, input, timeout, write=write, as_json=as_json))
     ledger = load_ledger()
     chosen = [ledger.network(name) for name in networks or ledger.networks]
     written, drifts = [], []
@@ -165,10 +174,10 @@ def lock(
             layers, _ = _layers_that_run(network)
             if not write:
                 drifts += check_layers(network, layers)
-            elif write_lock(network, layers):
+            elif write_lock(network, layers, lock_path(network.name)):
                 written.append(network.name)
     if as_json:
-        _print_json({"written": written, "drifts": [drift.to_json() for drift in drifts]})
+        print_json({"written": written, "drifts": [drift.to_json() for drift in drifts]})
     elif write:
         print(f"{len(written)} of {len(chosen)} locks rewritten{': ' if written else ''}{', '.join(written)}")
     else:
@@ -186,7 +195,7 @@ def report(
     if check:
         stale = render.stale_reports(ledger, ROOT)
         if as_json:
-            _print_json({"stale": stale})
+            print_json({"stale": stale})
         else:
             print("\n".join(stale) if stale else "reports are up to date")
         if stale:
@@ -195,7 +204,7 @@ def report(
         return
     written = [path.relative_to(ROOT).as_posix() for path in render.write_reports(ledger, ROOT)]
     if as_json:
-        _print_json({"written": written})
+        print_json({"written": written})
     else:
         print("\n".join(written) if written else "reports are up to date; no file changed")
 
@@ -221,7 +230,7 @@ def all_(
     ended = all(outcome.record for outcome in outcomes)
     written = [path.relative_to(ROOT).as_posix() for path in render.write_reports(ledger, ROOT)] if result.ok else []
     if as_json:
-        _print_json({"check": result.to_json(), "degradation": following.findings(outcomes), "written": written})
+        print_json({"check": result.to_json(), "degradation": following.findings(outcomes), "written": written})
     else:
         printing.print_check(result)
         following.print_outcomes(following.findings(outcomes))
@@ -271,10 +280,13 @@ def degradation_(
     outcomes = following.follow(runs, workers)
     findings = following.findings(outcomes)
     if as_json:
-        _print_json(findings)
+        print_json(findings)
     else:
         following.print_outcomes(findings)
     raise typer.Exit(0 if all(outcome.record for outcome in outcomes) else 1)
+
+
+cli_audit.add_commands(app)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -332,10 +344,6 @@ def _reports() -> ModuleType:
 
 def _summary(network: Network) -> dict[str, Any]:
     return head(network, network.layers) | {"layers": len(network.layers)}
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def _drop_output() -> None:

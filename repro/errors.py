@@ -4,6 +4,7 @@ ReproError            anything that a user can cure; the command prints it as on
 ├── NotationError     a printed cell that can't be read
 ├── TableError        a file of papers/ that can't be used: file, key, value, what was expected, the cure
 ├── UnknownName       a network or claim that doesn't exist, with the nearest that do
+├── TargetError       code to be audited that can't be found, imported, built or run
 ├── LockError         a lock file that is missing or can't be read
 └── CheckpointError   a checkpoint that is damaged or belongs to another run
 """
@@ -41,6 +42,10 @@ class UnknownName(ReproError):
         where = {"network": "see `repro list`", "claim": "see `repro list claims`"}.get(what, f"there is {', '.join(known)}")
         hint = f"did you mean {', '.join(near)}?" if near else where
         super().__init__(f"unknown {what} {name if len(name) <= 80 else name[:77] + '...'!r}; {hint}")
+
+
+class TargetError(ReproError):
+    """Code to be audited that can't be found, imported, built or run: file, line, what, the cure."""
 
 
 class LockError(ReproError):

@@ -11,14 +11,27 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from repro.errors import LockError
 from repro.files import write_atomically
-from repro.layers import FIELDS, Layer
-from repro.tables import Network
+from repro.layers import FIELDS, Layer, Shape
 
 LOCKS = Path(__file__).resolve().parent / "locks"
+RELOCK = "repro lock --write"
+
+
+class Locked(Protocol):
+    """What a lock says of a network besides its layers: a name, ``(channels, height, width)``, and how many values aren't trained."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def input(self) -> Shape: ...  # noqa: D102
+
+    @property
+    def fixed_params(self) -> int: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +49,7 @@ class Difference:
         return f"layer {self.layer}: {self.field} is {_shown(self.found)}, expected {_shown(self.expected)}"
 
 
-def head(network: Network, layers: Sequence[Layer]) -> dict[str, Any]:
+def head(network: Locked, layers: Sequence[Layer]) -> dict[str, Any]:
     """A network with these layers, without them: its name, input and totals as JSON types."""
     return {
         "network": network.name,
@@ -47,12 +60,12 @@ def head(network: Network, layers: Sequence[Layer]) -> dict[str, Any]:
     }
 
 
-def document(network: Network, layers: Sequence[Layer]) -> dict[str, Any]:
+def document(network: Locked, layers: Sequence[Layer]) -> dict[str, Any]:
     """A network with these layers as JSON types: the fields of ``repro show --json`` and of the lock."""
     return head(network, layers) | {"layers": [layer.to_json() for layer in layers]}
 
 
-def lock_text(network: Network, layers: Sequence[Layer]) -> str:
+def lock_text(network: Locked, layers: Sequence[Layer]) -> str:
     """The lock file's text: a JSON document with one layer a line."""
     text = json.dumps(document(network, layers))
     return text.replace('"layers": [{', '"layers": [\n{').replace('}, {"name"', '},\n{"name"') + "\n"
@@ -63,41 +76,40 @@ def lock_path(name: str, folder: Path = LOCKS) -> Path:
     return folder / f"{name}.json"
 
 
-def is_locked(network: Network, layers: Sequence[Layer], folder: Path = LOCKS) -> bool:
+def is_locked(network: Locked, layers: Sequence[Layer], path: Path) -> bool:
     """Whether the lock holds exactly these layers; False too where there is no lock or it can't be read."""
     try:
-        return lock_path(network.name, folder).read_bytes() == lock_text(network, layers).encode()
+        return path.read_bytes() == lock_text(network, layers).encode()
     except OSError:
         return False
 
 
-def read_lock(name: str, folder: Path = LOCKS) -> tuple[Layer, ...]:
-    """The locked layers of a network. Raises LockError where there is no lock or it can't be read."""
-    path = lock_path(name, folder)
+def read_lock(name: str, path: Path, relock: str = RELOCK) -> tuple[Layer, ...]:
+    """The locked layers of a network. Raises LockError where there is no lock or it can't be read; ``relock`` is the cure."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["layers"]
         return tuple(Layer.from_json(row) for row in rows)
     except FileNotFoundError:
-        raise LockError(f"{name}: no lock at {path.name}; write it with `repro lock --write`") from None
+        raise LockError(f"{name}: no lock at {path.name}; write it with `{relock}`") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"{type(error).__name__}: {error}"
-        raise LockError(f"{name}: {path.name} is no lock ({problem}); restore it, or rewrite it with `repro lock --write`") from None
+        raise LockError(f"{name}: {path.name} is no lock ({problem}); restore it, or rewrite it with `{relock}`") from None
 
 
-def head_difference(network: Network, layers: Sequence[Layer], folder: Path = LOCKS) -> str:
+def head_difference(network: Locked, layers: Sequence[Layer], path: Path, relock: str = RELOCK) -> str:
     """Why a lock whose layers are equal isn't the lock of this network: its input, a total, or how the file is written."""
-    locked = json.loads(lock_path(network.name, folder).read_text(encoding="utf-8"))
+    locked = json.loads(path.read_text(encoding="utf-8"))
     for key, found in head(network, layers).items():
         if locked.get(key) != found:
             return f"{key} is {_shown(found)}, the lock has {_shown(locked.get(key))}"
-    return "the lock isn't written as `repro lock --write` writes it"
+    return f"the lock isn't written as `{relock}` writes it"
 
 
-def write_lock(network: Network, layers: Sequence[Layer], folder: Path = LOCKS) -> bool:
+def write_lock(network: Locked, layers: Sequence[Layer], path: Path) -> bool:
     """Writes the lock of a network; False where it already says so."""
-    if is_locked(network, layers, folder):
+    if is_locked(network, layers, path):
         return False
-    write_atomically(lock_path(network.name, folder), lock_text(network, layers).encode())
+    write_atomically(path, lock_text(network, layers).encode())
     return True
 
 

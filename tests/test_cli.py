@@ -15,7 +15,7 @@ import pytest
 
 from repro.tables import Ledger
 
-COMMANDS = ("list", "show", "check", "explain", "solve", "lock", "report", "all")
+COMMANDS = ("list", "show", "check", "explain", "solve", "lock", "report", "all", "audit", "convert")
 
 
 def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,7 @@ from repro.building import PaperNet, build
 from repro.checking import check_layers, check_network
 from repro.counting.tracing import trace
 from repro.errors import LockError
-from repro.locking import LOCKS, compare_layers, is_locked, lock_text, read_lock, write_lock
+from repro.locking import LOCKS, compare_layers, is_locked, lock_path, lock_text, read_lock, write_lock
 from repro.tables import Ledger, Network
 
 
@@ -247,7 +247,7 @@ def test_the_message_names_the_printed_cell(ledger: Ledger) -> None:
 
 def test_every_network_is_locked_and_nothing_else(ledger: Ledger) -> None:
     assert {path.stem for path in LOCKS.glob("*.json")} == set(ledger.networks)
-    assert all(is_locked(network, network.layers) for network in map(ledger.network, ledger.networks))
+    assert all(is_locked(network, network.layers, lock_path(network.name)) for network in map(ledger.network, ledger.networks))
 
 
 def test_a_lock_is_json_with_one_layer_a_line_and_reads_back(ledger: Ledger) -> None:
@@ -256,14 +256,14 @@ def test_a_lock_is_json_with_one_layer_a_line_and_reads_back(ledger: Ledger) -> 
     rows = json.loads(text)
     assert (rows["params"], rows["fixed_params"], rows["macs"], rows["input"]) == (60_000, 840, 326_520, [1, 32, 32])
     assert text.count("\n") == len(network.layers) + 1  # the head stands on a line of its own
-    assert read_lock("lenet5") == network.layers
+    assert read_lock("lenet5", lock_path("lenet5")) == network.layers
 
 
 def test_writing_an_equal_lock_changes_nothing_and_leaves_no_temporary_file(ledger: Ledger, tmp_path: Path) -> None:
     network: Network = ledger.network("lenet5")
-    assert write_lock(network, network.layers, tmp_path)
+    assert write_lock(network, network.layers, lock_path(network.name, tmp_path))
     before = (tmp_path / "lenet5.json").stat().st_mtime_ns
-    assert not write_lock(network, network.layers, tmp_path)
+    assert not write_lock(network, network.layers, lock_path(network.name, tmp_path))
     assert (tmp_path / "lenet5.json").stat().st_mtime_ns == before
     assert [path.name for path in tmp_path.iterdir()] == ["lenet5.json"]
 
@@ -272,7 +272,7 @@ def test_writing_an_equal_lock_changes_nothing_and_leaves_no_temporary_file(ledg
 def test_a_broken_lock_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "lenet5.json").write_bytes(content)
     with pytest.raises(LockError, match=r"^lenet5: lenet5\.json is no lock .*`repro lock --write`$"):
-        read_lock("lenet5", tmp_path)
+        read_lock("lenet5", lock_path("lenet5", tmp_path))
 
 
 def test_a_missing_lock_is_drift(ledger: Ledger, tmp_path: Path) -> None:

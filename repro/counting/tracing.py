@@ -178,15 +178,15 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> dict[s
 
 def _batch_norm(
     input: Tensor,
-    mean: Any,
-    var: Any,
+    running_mean: Any,
+    running_var: Any,
     weight: Any = None,
     bias: Any = None,
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> dict[str, Any]:
-    unusual = {} if mean is not None else {"running_stats": False}
+    unusual = {} if running_mean is not None else {"running_stats": False}
     return {"constants": {"eps": eps, "momentum": momentum} | unusual, "training": training}
 
 

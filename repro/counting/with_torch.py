@@ -93,7 +93,7 @@ class Shortcuts(TorchFunctionMode):
         return x
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is F.batch_norm and args[1] is not None and args[1].shape == args[0].shape[1:2]:
+        if func is F.batch_norm and len(args) > 1 and args[1] is not None and args[1].shape == args[0].shape[1:2]:
             return self.answer(args[0])
         if func in _ADDITIONS and len(args) == 2 and isinstance(args[1], Tensor) and args[0].shape == args[1].shape:
             return self.answer(args[0])

@@ -1,0 +1,75 @@
+"""An audit as plain text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+_SAID = {
+    "exact": "exact: the computation of {network} as its paper prints it",
+    "variant": "variant of {network}: every difference is a known one",
+    "wrong": "wrong: not {network}",
+    "not-paper": "not-paper: no network of the papers; the nearest is {network}",
+    "error": "error: {error}",
+}
+#: What is left out of a long list of differences; all are in --json.
+_SHOWN = 40
+
+
+def audit_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """What ``repro audit`` prints of the document of ``repro audit --json``: verdict, differences with their sum, notes, proof."""
+    near = f" ({100 * found['near']:.1f} % of its operations are equal)" if found.get("near") not in (None, 1) else ""
+    yield f"{found['target']}: {_SAID[found['verdict']].format(**found)}{near}"
+    if found["params"] is not None and found["paper_params"] is not None:
+        yield ""
+        yield from _table(_rows(found))
+    for note in found["notes"]:
+        yield f"note: {note}"
+    if found["verdict"] == "exact" or found["proof"]:
+        yield f"proof: {found['proof'] or 'none: same structure, not proven'}"
+
+
+def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The paper's totals, what each difference adds, and the candidate's totals: the columns add up."""
+    yield "where", "paper", "here", "called", "parameters", "MACs"
+    yield "", f"{found['network']}", "", "", f"{found['paper_params']:,d}", f"{found['paper_macs']:,d}"
+    rows = _merged(found["differences"])
+    for row in rows[:_SHOWN]:
+        yield (*row[:4], _delta(row[4]), _delta(row[5]))
+    if rest := rows[_SHOWN:]:
+        params, macs = (sum(row[column] for row in rest) for column in (4, 5))
+        yield "...", f"{len(rest)} more", "", "--json lists them", _delta(params), _delta(macs)
+    yield "sum", "", "this model", "", f"{found['params']:,d}", f"{found['macs']:,d}"
+
+
+def _merged(differences: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    """Equal differences of several layers as one row, in the order of the first."""
+    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for row in differences:
+        text = (
+            row["expected"] or "nothing",
+            row["found"] or "nothing",
+            row.get("name") or ("" if row["kind"] != "follows" else "(follows)"),
+        )
+        groups.setdefault(text, []).append(row)
+    merged = []
+    for text, rows in groups.items():
+        where = rows[0]["where"] if len(rows) == 1 else f"{rows[0]['where']} and {len(rows) - 1} more"
+        merged.append((where, *text, sum(row["params_delta"] for row in rows), sum(row["macs_delta"] for row in rows)))
+    return merged
+
+
+def _delta(value: int) -> str:
+    return f"{value:+,d}" if value else ""
+
+
+def _table(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    """Columns as wide as their widest cell; the last two are numbers."""
+    cells = list(rows)
+    wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        texts = [
+            cell.rjust(width) if number >= len(row) - 2 else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, wide, strict=True))
+        ]
+        yield "  ".join(text for text, width in zip(texts, wide, strict=True) if width).rstrip()

@@ -1,0 +1,135 @@
+"""Checkpoints: read without running code, fitted to the module that they were saved from, carried into a network of the ledger."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from repro.auditing.graph import Node
+from repro.errors import CheckpointError
+from repro.files import write_atomically
+from repro.layers import size
+
+#: Under which keys training scripts keep the weights of the network, the likeliest first.
+_KEPT_AS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params")
+#: Parts of a name that a wrapper adds: DataParallel, torch.compile.
+_WRAPPERS = ("module", "_orig_mod")
+#: How many names a message lists.
+_NAMED = 4
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The tensors of a ``.safetensors`` file, or of one that ``torch.save`` wrote, by name; nothing in it is run.
+
+    Names that a wrapper made longer are as in the bare module. Raises CheckpointError.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            found: Any = load_file(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path.name}: no such file") from None
+    except pickle.UnpicklingError as error:
+        thing = re.search(r"GLOBAL ([\w.]+)", str(error))
+        raise CheckpointError(
+            f"{path.name} isn't read, since it may run code: it holds more than tensors{f' ({thing[1]})' if thing else ''}; "
+            "save the weights alone, `torch.save(model.state_dict(), ...)`"
+        ) from None
+    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, zipfile.BadZipFile, KeyError) as error:
+        raise CheckpointError(f"{path.name} is no whole checkpoint ({type(error).__name__}); copy or save it again") from None
+    return {_bare(name): tensor for name, tensor in _weights(path.name, found).items()}
+
+
+def _weights(file: str, found: Any) -> Mapping[str, Tensor]:
+    """The mapping of names to tensors within what was saved."""
+    if not isinstance(found, Mapping):
+        raise CheckpointError(f"{file} holds a {type(found).__name__}, expected a state_dict: names and tensors")
+    tensors = {name: value for name, value in found.items() if isinstance(value, Tensor) and isinstance(name, str)}
+    if tensors and len(tensors) == len(found):
+        return tensors
+    inner = [key for key in _KEPT_AS if isinstance(found.get(key), Mapping)]
+    inner = inner or [
+        key for key, value in found.items() if isinstance(value, Mapping) and any(isinstance(part, Tensor) for part in value.values())
+    ]
+    if not inner or (len(inner) > 1 and inner[0] not in _KEPT_AS):
+        raise CheckpointError(f"{file} holds {_listed(map(str, found))}, none of which is a state_dict; save `model.state_dict()`")
+    return _weights(f"{file}[{inner[0]!r}]", found[inner[0]])
+
+
+def _bare(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor], file: str) -> None:
+    """Puts a checkpoint's tensors into the module that it was saved from. Raises CheckpointError, which names what doesn't fit.
+
+    A name before all others (``model.conv1.weight``) is left out where the module hasn't got it.
+    """
+    wanted = {_bare(name): tensor for name, tensor in module.state_dict().items()}
+    first = {name.split(".")[0] for name in weights}
+    if len(first) == 1 and not any(name.split(".")[0] in first for name in wanted):
+        weights = {name.partition(".")[2]: tensor for name, tensor in weights.items()}
+    shapes = {name: tensor.shape for name, tensor in weights.items()}
+    missing = [name for name in wanted if name not in weights and not name.endswith("num_batches_tracked")]
+    unknown = [name for name in weights if name not in wanted]
+    other = [
+        f"{name} is {size(tuple(shapes[name]))}, not {size(tuple(tensor.shape))}"
+        for name, tensor in wanted.items()
+        if name in shapes and shapes[name] != tensor.shape
+    ]
+    parts = [("lacks", missing), ("has in addition", unknown), ("differs:", other)]
+    if any(names for _, names in parts):
+        text = "; ".join(f"{what} {_listed(names)}" for what, names in parts if names)
+        raise CheckpointError(f"{file} doesn't fit the target: it {text}")
+    with torch.no_grad():
+        for name, tensor in wanted.items():
+            if name in weights:
+                tensor.copy_(weights[name])
+
+
+def _listed(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
+    return ", ".join(listed[:_NAMED]) + more
+
+
+def carry(pairs: Iterable[tuple[Node, Node]], weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """The ``state_dict`` of a network of the ledger with the weights of a candidate.
+
+    ``pairs`` are equal operations of both, the paper's first; ``weights`` is the candidate's ``state_dict``. A weight that is
+    written in another shape, such as a k x k convolution on a k x k map for a linear layer, is the same numbers in the same
+    order. What is set and not trained (LeNet-5's codes) stays the network's. Raises CheckpointError, which names what is left.
+    """
+    carried = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    running = {name for name in carried if name.endswith(("running_mean", "running_var"))}
+    open_names = {name for name, _ in network.named_parameters()} | running
+    for paper, node in pairs:
+        sources = {weight.role: weight.name for weight in node.weights}
+        for weight in paper.weights:
+            if weight.role not in sources or weight.name not in carried:
+                continue
+            found, wanted = weights[sources[weight.role]], carried[weight.name]
+            if found.numel() != wanted.numel():
+                raise CheckpointError(
+                    f"{sources[weight.role]} is {size(tuple(found.shape))}, and {weight.name} of the network is {size(tuple(wanted.shape))}"
+                )
+            carried[weight.name] = found.detach().reshape(wanted.shape).to(wanted.dtype).contiguous().clone()
+            open_names.discard(weight.name)
+    if open_names:
+        raise CheckpointError(f"the checkpoint has nothing for {_listed(name for name in carried if name in open_names)} of the network")
+    return carried
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor], network: str) -> None:
+    """Writes safetensors, whole or not at all; the file says of which network of the ledger they are."""
+    write_atomically(path, save(dict(weights), metadata={"format": "pt", "network": network}))
