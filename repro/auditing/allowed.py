@@ -70,5 +70,3 @@ def place_of_zeros(paper: Graph, found: Graph, pairs: Sequence[tuple[int, int]])
         if paper.nodes[first].kind == node.kind == "pad" and node.zeros_at:
             places.add("before" if node.zeros_at == node.attributes["zeros"] else "around")
     return [f"reading: option A's zeros come {' or '.join(sorted(places))} the other maps, not after them"] if places else []
-
-

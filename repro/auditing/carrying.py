@@ -122,5 +122,3 @@ def _tied(graph: Graph) -> dict[int, int]:
                 first, second = sorted((root(source), root(number)))
                 group[second] = first
     return {number: root(number) for number in group}
-
-

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
@@ -19,7 +18,7 @@ from repro.auditing.paper import paper_graph
 from repro.auditing.reading import bare, read_module
 from repro.auditing.results import Audit, Difference
 from repro.errors import ReproError
-from repro.layers import Shape, size
+from repro.layers import Shape
 from repro.tables import Ledger, Network, load_ledger
 
 #: The nearest few by likeness are aligned.

@@ -45,7 +45,7 @@ def in_order(nodes: Sequence[Node], output: int) -> list[int]:
         return sorted(node.inputs, key=lambda source: (-depth[source], nodes[source].key, nodes[source].output))
 
     order = _after_inputs(nodes, output, branches)
-    return order if 0 in depth else [0, *order]
+    return [0, *(number for number in order if number)]
 
 
 def _after_inputs(nodes: Sequence[Node], output: int, branches: Callable[[Node], Sequence[int]]) -> list[int]:
@@ -94,7 +94,7 @@ def _rewrite(nodes: list[Node], output: int) -> tuple[list[Node], int] | None:
 
 def _commute(node: Node, source: Node) -> bool:
     """Whether ``node`` may come before its source: it is kept so that activations come first."""
-    return node.kind in _RISING and source.kind == "maxpool" or node.kind == "relu" and source.kind == "dropout"
+    return (node.kind in _RISING and source.kind == "maxpool") or (node.kind == "relu" and source.kind == "dropout")
 
 
 def _merged(node: Node, source: Node, nodes: Sequence[Node]) -> Node | None:
@@ -112,7 +112,9 @@ def _merged(node: Node, source: Node, nodes: Sequence[Node]) -> Node | None:
     if any(isinstance(own, tuple) for own in node.attributes["padding"]):
         return None
     padding = tuple(own + before if before == after else (own + before, own + after) for own, (before, after) in rims)
-    if node.kind == "maxpool" and any(isinstance(pad, tuple) or 2 * pad > side for pad, side in zip(padding, node.attributes["kernel"], strict=True)):
+    if node.kind == "maxpool" and any(
+        isinstance(pad, tuple) or 2 * pad > side for pad, side in zip(padding, node.attributes["kernel"], strict=True)
+    ):
         return None
     return replace(node, inputs=source.inputs, attributes={**node.attributes, "padding": padding})
 

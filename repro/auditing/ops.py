@@ -21,6 +21,10 @@ _WHOLE = frozenset((
 _PARTS = frozenset(("slice", "select", "narrow", "split", "split_with_sizes", "chunk", "unbind", "getitem", "transpose", "permute", "t"))
 
 
+#: Calls of a part of the graph, which stand for "with torch.no_grad()" and "with torch.autocast(...)".
+_BLOCKS = ("wrap_with_set_grad_enabled", "wrap_with_autocast")
+
+
 @dataclass(eq=False)
 class Op:
     """One operation: ``args`` by the names of torch's schema, ``shape`` with the batch. A tensor that isn't computed
@@ -53,7 +57,19 @@ def read_ops(graph: fx.Graph, tensors: Callable[[fx.Node], Op]) -> tuple[list[Op
     outputs: list[Op] = []
     for node in graph.nodes:
         if node.op == "output":
-            outputs = list(_ops_in([fx.node.map_arg(node.args, env.__getitem__)]))
+            outputs = list(_ops_in([_held(node.args, env)]))
+        elif node.op == "get_attr" and isinstance(getattr(graph.owning_module, str(node.target), None), fx.GraphModule):
+            continue  # what a block such as autocast runs: its call finds it
+        elif node.op == "call_function" and str(node.target) in _BLOCKS:
+            module, *given = (argument for argument in node.args if isinstance(argument, fx.Node))
+            inner = getattr(graph.owning_module, str(module.target)).graph
+            waiting = iter(given)
+            # The operations within are ours, on the arguments that the block is given.
+            within, made = read_ops(inner, lambda place, rest=waiting: env[next(rest)])  # type: ignore[misc]
+            order += [op for op in within if all(op is not env[one] for one in given)]
+            env[node] = Op("block", {"outputs": made}, made[0].shape if made else ())
+        elif node.target is operator.getitem and (block := env.get(node.args[0])) is not None and block.name == "block":
+            env[node] = block.args["outputs"][node.args[1]]
         elif node.op in ("placeholder", "get_attr"):
             env[node] = tensors(node)
             order.append(env[node])
@@ -66,9 +82,17 @@ def read_ops(graph: fx.Graph, tensors: Callable[[fx.Node], Op]) -> tuple[list[Op
     return order, outputs
 
 
+def _held(value: Any, env: Mapping[Any, Op]) -> Any:
+    """Arguments with the operation in the place of each node."""
+    if isinstance(value, fx.Node):
+        return env[value]
+    if isinstance(value, dict):
+        return {key: _held(part, env) for key, part in value.items()}
+    return [_held(part, env) for part in value] if isinstance(value, list | tuple) else value
+
+
 def _operation(node: fx.Node, env: Mapping[fx.Node, Op]) -> Op:
-    args = fx.node.map_arg(node.args, env.__getitem__)
-    kwargs = fx.node.map_arg(node.kwargs, env.__getitem__)
+    args, kwargs = _held(node.args, env), _held(node.kwargs, env)
     shape = first_shape(node.meta.get("val"))
     if node.target is operator.getitem:
         return Op("getitem", {"self": args[0], "index": args[1]}, shape, _module_of(node))

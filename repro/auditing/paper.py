@@ -73,7 +73,7 @@ def _weights(layer: Layer, source: Shape) -> tuple[Weight, ...]:
         case "linear":
             shapes["weight"] = (outputs, elements(source))
         case "batchnorm":
-            shapes = {role: (channels,) for role in ("weight", "bias", "running_mean", "running_var")}
+            shapes = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (channels,))
         case "subsampling":
             shapes = {"coefficient": (channels,), "bias": (channels,)}
         case "rbf":

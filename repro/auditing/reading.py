@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from repro.auditing.graph import Graph, Node
 from repro.auditing.normalising import make_graph
 from repro.auditing.ops import Op, export_ops
-from repro.auditing.recording import record_ops
 from repro.auditing.recognising import READERS_OF_SEVERAL
+from repro.auditing.recording import record_ops
 from repro.auditing.vocabulary import READERS, Builder
 from repro.counting.with_torch import InMode
 from repro.errors import ReproError
@@ -64,7 +64,7 @@ def read_in_mode(module: nn.Module, shape: Shape, training: bool) -> Graph:
         order, outputs, notes = _traced(module, x, shape)
     trainable = {names[id(tensor)]: tensor.numel() for tensor in module.parameters() if tensor.requires_grad}
     if not outputs:
-        raise ReproError("its output holds no tensor that is computed")
+        raise ReproError("its output isn't computed by torch's operations")
     if len(outputs) > 1:
         notes.append(f"{len(outputs)} outputs; the first is taken")
     build = Builder(batch=2)
@@ -148,7 +148,9 @@ def _other_in_training(evaluated: Graph, text: str, trained: Graph | None = None
         for name, _ in trained.dead:
             alive.pop(name, None)
     output = nodes[evaluated.output]
-    more = Node("other", (evaluated.output,), output.output, "training", {"op": "another network in training mode"}, (), sum(alive.values()))
+    more = Node(
+        "other", (evaluated.output,), output.output, "training", {"op": "another network in training mode"}, (), sum(alive.values())
+    )
     dead = tuple((name, number) for name, number in evaluated.dead if trained is not None and (name, number) in trained.dead)
     if trained is None:
         more, dead = replace(more, params=0), evaluated.dead

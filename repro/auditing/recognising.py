@@ -16,7 +16,6 @@ from repro.auditing.ops import Op
 from repro.auditing.vocabulary import READERS, RESHAPES, Builder, Value, is_tensor, pair, same
 from repro.layers import Shape, elements
 
-
 #: Layers as torch writes them without a bias.
 _PRODUCTS = ("matmul", "mm", "linear", "conv2d", "convolution")
 
@@ -49,7 +48,7 @@ def _is_square_of(op: Any, x: Op) -> bool:
         return False
     if op.name == "mul":
         return _bare(op.args["self"]) is _bare(op.args["other"]) is _bare(x)
-    return _bare(op.sources[0]) is _bare(x) and (op.name == "square" or op.name == "pow" and op.args["exponent"] == 2)
+    return _bare(op.sources[0]) is _bare(x) and (op.name == "square" or (op.name == "pow" and op.args["exponent"] == 2))
 
 
 def _divide(build: Builder, op: Op) -> Value | None:
@@ -139,14 +138,14 @@ def _subsampling(build: Builder, op: Op, product: Op, bias: Op) -> Value | None:
         return None
     weights = [Weight(role, _bare(value).module, _bare(value).shape) for role, value in (("coefficient", coefficient), ("bias", bias))]
     divisor = _number((pool.args["divisor_override"] or elements(kernel)) / factor)
-    more = {} if divisor == 1 else {"divisor": divisor}
+    more: dict[str, Any] = {} if divisor == 1 else {"divisor": divisor}
     return build.emit("subsampling", (build.map_of(pool.sources[0]),), op.shape[1:], op, weights, kernel=kernel, **more)
 
 
 def _sum(build: Builder, op: Op) -> Value | None:
     """``sum((x - code)^2)`` over each code: LeNet-5's RBF units."""
     square = op.args["self"]
-    if not (isinstance(square, Op) and (square.name == "square" or square.name == "pow" and square.args["exponent"] == 2)):
+    if not (isinstance(square, Op) and (square.name == "square" or (square.name == "pow" and square.args["exponent"] == 2))):
         return None
     less, axes = square.sources[0], op.args.get("dim")
     if less.name != "sub" or less.args.get("alpha", 1) != 1 or len(less.shape) != 3 or list(axes or ()) not in ([-1], [2]):
@@ -204,6 +203,25 @@ def _is_zero(op: Any) -> bool:
     if op.name == "mul":
         return op.args["other"] == 0 if not isinstance(op.args["other"], Op) else False
     return op.name in ("constant", "buffer") and op.tensor is not None and not bool(op.tensor.any())
+
+
+def _write(build: Builder, op: Op) -> Value | None:
+    """Maps written into zeros are zero maps beside them."""
+    zeros, copied = op.args["self"], op.args["value"]
+    part = copied.args.get("self")
+    if copied.name != "copy" or not _is_zero(zeros) or len(op.shape) != 4 or not isinstance(part, Op):
+        return None
+    start = 0
+    while part is not zeros and isinstance(part, Op) and part.name == "slice":
+        axis = part.args["dim"] % 4
+        if part.args["step"] != 1 or (axis != 1 and part.shape != part.args["self"].shape):
+            return None
+        start += slice(part.args["start"], None).indices(part.args["self"].shape[1])[0] if axis == 1 else 0
+        part = part.args["self"]
+    source = copied.args["src"]
+    if part is not zeros or not isinstance(source, Op) or source.shape[2:] != op.shape[2:]:
+        return None
+    return _zero_maps(build, op, build.map_of(source), start, op.shape[1] - start - source.shape[1])
 
 
 def _slice(build: Builder, op: Op) -> Value | None:
@@ -278,6 +296,6 @@ READERS_OF_SEVERAL: dict[str, Callable[[Builder, Op], Value | None]] = {
     **dict.fromkeys(("pad", "constant_pad_nd"), _pad),
     **dict.fromkeys(("cat", "concat", "concatenate"), _cat),
     **dict.fromkeys(("index", "index_select"), _index),
-    "div": _divide, "tanh": _tanh, "mul": _multiply, "add": _add, "sum": _sum, "slice": _slice, "getitem": _piece,
+    "div": _divide, "tanh": _tanh, "mul": _multiply, "add": _add, "sum": _sum, "slice": _slice, "write": _write, "getitem": _piece,
     "upsample_nearest2d": _nearest,
 }  # fmt: skip

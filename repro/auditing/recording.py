@@ -36,8 +36,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __enter__(self) -> _Recorder:
         register = nn.modules.module.register_module_forward_pre_hook, nn.modules.module.register_module_forward_hook
         self._hooks = [
-            register[0](lambda module, args: self._owner.append(self._paths.get(id(module), self._owner[-1]))),
-            register[1](lambda module, args, output: self._owner.pop() and None),
+            register[0](self._enter_module),
+            register[1](self._leave_module),
         ]
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
@@ -46,6 +46,12 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__exit__(*error)  # type: ignore[no-untyped-call]
         for hook in self._hooks:
             hook.remove()
+
+    def _enter_module(self, module: nn.Module, args: Any) -> None:
+        self._owner.append(self._paths.get(id(module), self._owner[-1]))
+
+    def _leave_module(self, module: nn.Module, args: Any, output: Any) -> None:
+        self._owner.pop()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

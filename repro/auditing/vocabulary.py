@@ -85,7 +85,9 @@ class Builder:
         return self.emit("other", (), op.shape, op, (shown,), op=op.name)
 
     def _product_macs(self, op: Op) -> int:
-        """A matrix product that isn't a linear layer: output size times the inner size."""
+        """A matrix product that isn't a linear layer, or a convolution with a computed weight: output size times what each value sums."""
+        if op.name in ("conv1d", "conv2d", "conv3d", "convolution"):
+            return elements(op.shape) * elements(op.args["weight"].shape[1:]) // self.batch
         if op.name not in ("mm", "matmul", "bmm", "addmm", "baddbmm", "linear") or not op.shape:
             return 0
         first = next(source for source in op.sources if len(source.shape) > 1) if op.name != "addmm" else op.args["mat1"]
@@ -129,7 +131,7 @@ def _reshaped(build: Builder, op: Op) -> Value | None:
     number = build.node_of(source)
     if isinstance(op.args.get("dtype"), torch.dtype) and op.args["dtype"] not in (torch.float32, torch.float64):
         return None
-    if source.name in ("parameter", "buffer", "constant") or build.nodes[number].kind == "other" and not build.nodes[number].inputs:
+    if source.name in ("parameter", "buffer", "constant") or (build.nodes[number].kind == "other" and not build.nodes[number].inputs):
         return Value(number, op.shape)
     return Value(number, op.shape[1:]) if op.shape[:1] == source.shape[:1] else None
 
@@ -170,7 +172,9 @@ def _linear(build: Builder, op: Op) -> Value | None:
     if (source := build.vector_of(x)) is None:
         return None
     weights = [Weight("weight", weight.module, weight.shape)] + ([Weight("bias", bias.module, bias.shape)] if bias is not None else [])
-    return build.emit("linear", (source,), op.shape[1:], op, weights, elements(weight.shape), channels=weight.shape[0], bias=bias is not None)
+    return build.emit(
+        "linear", (source,), op.shape[1:], op, weights, elements(weight.shape), channels=weight.shape[0], bias=bias is not None
+    )
 
 
 def _linear_arguments(op: Op) -> tuple[Any, Any, Any]:
@@ -278,23 +282,25 @@ def _adaptive_pool(build: Builder, op: Op) -> Value | None:
     if any(size % new for size, new in zip(before, after, strict=True)):
         return build.emit("avgpool" if average else "maxpool", (source,), op.shape[1:], op, kernel="adaptive", size=after)
     window = tuple(size // new for size, new in zip(before, after, strict=True))
-    more = {} if average else {"dilation": (1, 1), "ceil_mode": False}
-    return build.emit(op.name[9:12] + "pool", (source,), op.shape[1:], op, kernel=window, stride=window, padding=(0, 0), **more)
+    more: dict[str, Any] = {} if average else {"dilation": (1, 1), "ceil_mode": False}
+    return build.emit(
+        "avgpool" if average else "maxpool", (source,), op.shape[1:], op, kernel=window, stride=window, padding=(0, 0), **more
+    )
+
+
+def _axes(op: Op) -> set[int]:
+    """The axes that a mean is over, all by default."""
+    rank, axes = len(op.sources[0].shape), op.args.get("dim")
+    return set(range(rank)) if axes is None else {axis % rank for axis in ([axes] if isinstance(axes, int) else axes)}
 
 
 def _mean(build: Builder, op: Op) -> Value | None:
-    """The mean over all of a map, in one step or two, flattened or not."""
-    source, rank = op.sources[0], len(op.sources[0].shape)
-    axes = op.args.get("dim")
-    dims = {axis % rank for axis in ([axes] if isinstance(axes, int) else axes or ())}
-    if source.name == "mean" and dims == {2} and rank - (not source.args.get("keepdim")) + 1 in (3, 4):
-        inner, inner_rank = source.sources[0], len(source.sources[0].shape)
-        first = source.args.get("dim")
-        if inner_rank == 4 and {axis % 4 for axis in ([first] if isinstance(first, int) else first)} == {3} and rank == 3 + bool(
-            source.args.get("keepdim")
-        ):
-            return _global_pool_of(build, op, inner)
-    return _global_pool_of(build, op, source) if rank > 2 and dims == set(range(2, rank)) else None
+    """The mean over all of a map, flattened or not, or over its width and then its height."""
+    source = op.sources[0]
+    if source.name == "mean" and len(source.sources[0].shape) == 4 and _axes(source) == {3} and _axes(op) == {2}:
+        return _global_pool_of(build, op, source.sources[0])
+    rank = len(source.shape)
+    return _global_pool_of(build, op, source) if rank > 2 and _axes(op) == set(range(2, rank)) else None
 
 
 def _global_pool_of(build: Builder, op: Op, source: Op) -> Value | None:

@@ -111,8 +111,12 @@ CIFAR_CASES = (
     _resnet("no-inner-relu", replace(RESNET20, first_relu=False), P20, M20, "wrong", "activation missing"),
     _changed("one-eps", lambda net: setattr(net.bn1, "eps", 1e-3), P20, M20, "variant", "BN with eps 0.001"),
     _changed("one-momentum", lambda net: setattr(net.bn1, "momentum", 0.01), P20, M20, "variant", "BN with momentum 0.01"),
-    _changed("no-affine", lambda net: setattr(net, "bn1", nn.BatchNorm2d(16, affine=False)), P20 - 32, M20, "wrong", "BN without scale and shift"),
+    _changed(
+        "no-affine", lambda net: setattr(net, "bn1", nn.BatchNorm2d(16, affine=False)), P20 - 32, M20, "wrong",
+        "BN without scale and shift",
+    ),
     _changed("bn-behind", lambda net: net.blocks.append(nn.BatchNorm2d(64)), P20 + 128, M20, "wrong", "BN added"),
+    _changed("tanh-behind", lambda net: net.blocks.append(nn.Tanh()), P20, M20, "wrong", "activation added"),
     _changed("frozen", lambda net: net.conv1.requires_grad_(False), P20 - 432, M20, "wrong", "weights that aren't trained"),
     _resnet("large-eps", replace(RESNET20, eps=0.1), P20, M20, "wrong", "BN with eps 0.1"),
     _resnet("no-stem-bn", replace(RESNET20, stem_bn=False), P20 - 32, M20, "wrong", "BN missing"),
