@@ -112,8 +112,8 @@ def make_op(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], shape
     if schema is None:
         numbered = {str(number): argument for number, argument in enumerate(args)}
         return Op(getattr(function, "__name__", str(function)), {**numbered, **kwargs}, shape, module)
-    named = {argument.name: argument.default_value for argument in schema.arguments if argument.has_default_value()}
-    named |= {argument.name: value for argument, value in zip(schema.arguments, args, strict=False)} | dict(kwargs)
+    given = {argument.name: value for argument, value in zip(schema.arguments, args, strict=False)} | dict(kwargs)
+    named = {argument.name: given.get(argument.name, argument.default_value) for argument in schema.arguments}
     name = schema.name.partition("::")[2]
     return Op(name.rstrip("_") if not name.startswith("__") else name, named, shape, module)
 

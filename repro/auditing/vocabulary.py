@@ -137,7 +137,7 @@ def _reshaped(build: Builder, op: Op) -> Value | None:
 
 
 def _conv(build: Builder, op: Op) -> Value | None:
-    if (weights := weights_of(op, weight="weight", bias="bias")) is None or len(op.shape) != 4:
+    if (weights := weights_of(op, weight="weight", bias="bias")) is None or len(op.shape) != 4 or op.args.get("transposed"):
         return None
     source, weight = build.map_of(op.args["input"]), op.args["weight"]
     kernel, dilation = pair(weight.shape[2:]), pair(op.args["dilation"])
@@ -180,11 +180,26 @@ def _linear(build: Builder, op: Op) -> Value | None:
 def _linear_arguments(op: Op) -> tuple[Any, Any, Any]:
     if op.name == "linear":
         return op.args["input"], op.args["weight"], op.args["bias"]
-    values = list(op.args.values())
-    x, weight, bias = (values[1], values[2], values[0]) if op.name == "addmm" else (values[0], values[1], None)
-    turned = isinstance(weight, Op) and weight.name in ("t", "transpose", "permute", "numpy_T") and len(weight.shape) == 2
-    plain_sum = op.name != "addmm" or (op.args.get("beta", 1) == 1 and op.args.get("alpha", 1) == 1)
-    return (x, weight.sources[0], bias) if turned and plain_sum else (x, None, None)
+    if op.name == "addmm":
+        x, weight, bias = op.args["mat1"], op.args["mat2"], op.args["self"]
+    else:
+        x, weight, bias = op.args["self"], op.args["other" if op.name == "matmul" else "mat2"], None
+    plain_sum = op.name != "addmm" or (op.args["beta"] == op.args["alpha"] == 1 and bias.shape == op.shape[1:])
+    return (x, weight.sources[0], bias) if _is_turned(weight) and plain_sum else (x, None, None)
+
+
+def _is_turned(weight: Any) -> bool:
+    """Whether it is the transpose of a matrix."""
+    if not isinstance(weight, Op) or len(weight.shape) != 2:
+        return False
+    match weight.name:
+        case "t" | "numpy_T":
+            return True
+        case "transpose":
+            return bool((weight.args["dim0"] - weight.args["dim1"]) % 2)
+        case "permute":
+            return bool(weight.args["dims"][0] % 2)
+    return False
 
 
 def _batch_norm(build: Builder, op: Op) -> Value | None:
