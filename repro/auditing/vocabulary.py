@@ -38,7 +38,6 @@ class Builder:
         self.batch = batch
         self.nodes: list[Node] = []
         self.values: dict[int, Value] = {}
-        self.unread: set[str] = set()
 
     def read(self, op: Op) -> None:
         """Turns one operation into nodes."""
