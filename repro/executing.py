@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,18 +54,16 @@ def run_here(specification: Specification, tell: Callable[[Progress], None], sto
 
     Raises ReproError where another process trains the same run. Nothing is trained where the record exists.
     """
-    device = distributed.join(specification.settings.device)
     data = specification.data.load()
-    settings = specification.settings.model_copy(update={"device": device, "world": distributed.world()})
+    settings = specification.settings.model_copy(update={"world": distributed.world()})
     run = Run(find_network(specification.network, data.classes), specification.seed, specification.recipe, data, settings)
     checkpoint = specification.checkpoints / f"{data.name}-{specification.network}-seed{specification.seed}-{specification.key}.pt"
     with _alone(checkpoint.with_suffix(".lock"), specification.title):
-        path = specification.done()
+        path = distributed.from_first(specification.done)
         if path is None:
             record = train(run, checkpoint, tell=lambda state: tell(_progress(state)), stopping=stopping)
-            path = write_record(record, specification.records) if distributed.first() else specification.records
-        if distributed.first():
-            remove_checkpoints(checkpoint)
+            path = distributed.from_first(lambda: write_record(record, specification.records))
+        distributed.from_first(lambda: remove_checkpoints(checkpoint))
     return path
 
 
@@ -148,7 +146,7 @@ def _ending(code: int, log: Path) -> str:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    return {**machine.KEEP_MEMORY, **os.environ, "OMP_NUM_THREADS": str(threads), "TORCHINDUCTOR_COMPILE_THREADS": str(threads)}
+    return {**machine.KEEP_MEMORY, "CUBLAS_WORKSPACE_CONFIG": ":4096:8", **os.environ, "OMP_NUM_THREADS": str(threads), "TORCHINDUCTOR_COMPILE_THREADS": str(threads)}
 
 
 @contextmanager
@@ -167,16 +165,18 @@ def _terminated_as_interrupt() -> Iterator[None]:
 
 @contextmanager
 def _alone(lock: Path, title: str) -> Iterator[None]:
-    """Holds a lock that ends with the process. The other processes of one distributed run don't ask for it."""
-    if not distributed.first():
-        yield
-        return
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
+    """Holds a lock that ends with the process; where several share a run, the first one holds it."""
+
+    def take() -> None:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = held.enter_context(lock.open("w"))
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ReproError(f"{title} is being trained by another process, which holds {lock}; wait for it, or end it") from None
+
+    with ExitStack() as held:
+        distributed.from_first(take)
         yield
 
 
