@@ -260,20 +260,22 @@ def degradation_(
     as_json: Json = False,
 ) -> None:
     """Train plain and residual networks of 20 and 56 layers, and judge whether depth degrades the plain ones (H15 section 4.2)."""
-    from repro import experiment, following, machine
+    from repro import distributed, experiment, following, machine
 
     choice = experiment.Choice(name=data, root=root, validation=validation, size=size, skip_bad=skip_bad)
     found = machine.find_device(device)
-    runs = experiment.plan(choice, networks.split(","), seed or range(seeds), iterations, found, threads, (checkpoints, records), again)
-    if print_commands:
-        print("\n".join(experiment.command(run) for run in runs))
-        return
-    outcomes = following.follow(runs, workers)
-    findings = following.findings(outcomes)
-    if as_json:
-        _print_json(findings)
-    else:
-        following.print_outcomes(findings)
+    with distributed.together(found):
+        runs = experiment.plan(choice, networks.split(","), seed or range(seeds), iterations, found, threads, (checkpoints, records), again)
+        if print_commands:
+            print("\n".join(experiment.command(run) for run in runs))
+            return
+        outcomes = following.follow(runs, workers)
+    if distributed.first():
+        findings = following.findings(outcomes)
+        if as_json:
+            _print_json(findings)
+        else:
+            following.print_outcomes(findings)
     raise typer.Exit(0 if all(outcome.record for outcome in outcomes) else 1)
 
 

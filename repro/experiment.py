@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from repro import distributed
 from repro.data import Dataset, load
 from repro.errors import ReproError, UnknownName
 from repro.machine import fast_settings
@@ -31,7 +32,8 @@ class Choice(Part):
 
     def load(self) -> Dataset:
         """The data. Raises ReproError where it's missing or damaged."""
-        return load(self.name, self.root, validation=self.validation, size=self.size, skip_bad=self.skip_bad)
+        options = {"validation": self.validation, "skip_bad": self.skip_bad}
+        return distributed.from_first(lambda: load(self.name, self.root, size=self.size, **options))
 
 
 class Specification(Part):

@@ -22,14 +22,15 @@ from repro.records import read_record
 
 def follow(runs: Sequence[Specification], workers: int | None) -> list[Outcome]:
     """Trains what has no record yet, with a line of progress for each run on standard error, and says how each ended."""
-    found = {run.title: run.done() for run in runs}
+    distributed.check_shares(len(runs), runs[0].recipe.batch)
+    found = distributed.from_first(lambda: {run.title: run.done() for run in runs})
     missing = [run for run in runs if not found[run.title]]
     ended = [Outcome(run, found[run.title], None) for run in runs if found[run.title]]
     if not missing:
         return ended
     with _shown(missing) as tell:
         if distributed.world() > 1:
-            return ended + [_together(run, tell) for run in missing]
+            return [_together(missing[0], tell)]
         return ended + run_side_by_side(missing, workers or _workers(missing), tell)
 
 
@@ -70,10 +71,9 @@ def _workers(runs: Sequence[Specification]) -> int:
 
 def _together(run: Specification, tell: Tell) -> Outcome:
     """One run that several processes share, this one among them."""
-    try:
-        return Outcome(run, run_here(run, lambda now: tell(run, now), Stop()), None)
-    finally:
-        distributed.leave()
+    outcome = Outcome(run, run_here(run, lambda now: tell(run, now), Stop()), None)
+    tell(run, outcome)
+    return outcome
 
 
 @contextmanager

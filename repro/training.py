@@ -82,7 +82,7 @@ def train(
     feeder = Feeder(run.data.to(run.settings.device), pad=recipe.pad, mirror=recipe.mirror)
     state = _begin(run, checkpoint)
     net, optimizer = state.net, state.optimizer
-    scores = distributed.wrap(_compiled(net, run.settings))
+    scores = _compiled(net, run.settings)
     began = time.monotonic() - state.seconds
     saved = interval = time.monotonic()
     first, reason = True, None
@@ -96,12 +96,13 @@ def train(
             output = scores(images)
         loss = cross_entropy(output.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
+        loss, wrong = loss.detach(), (output.detach().argmax(1) != labels).float().mean()
+        distributed.average([loss, wrong, *(weight.grad for weight in net.parameters() if weight.grad is not None)])
         if i % recipe.test_every == 0:
             state.gradients.append([i, *gradient_norms(net)])
         optimizer.step()
         optimizer.zero_grad()
-        state.losses[i] = loss.detach()
-        state.wrong[i] = (output.detach().argmax(1) != labels).float().mean()
+        state.losses[i], state.wrong[i] = loss, wrong
         state.iteration = i = i + 1
 
         last = i == recipe.iterations
@@ -114,7 +115,7 @@ def train(
                 _test(state, run, feeder)
             first, interval = False, time.monotonic()
             tell(state)
-        stop = distributed.anyone(stopping(), run.settings.device) if i % recipe.log_every == 0 or run.settings.world == 1 else False
+        stop = _stop(stopping, i, run)
         if stop or time.monotonic() - saved > CHECKPOINT_SECONDS:
             state.seconds, paused = time.monotonic() - began, time.monotonic()
             _save(state, run, checkpoint)
@@ -173,7 +174,7 @@ def _begin(run: Run, checkpoint: Path) -> State:
     optimizer = torch.optim.SGD(net.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True)
     empty = torch.zeros(recipe.iterations, device=device)
     state = State(net, optimizer, empty, empty.clone(), warming_up=recipe.warm_up_lr is not None)
-    saved = load_checkpoint(checkpoint)
+    saved = distributed.from_first(lambda: load_checkpoint(checkpoint))
     if saved is not None:
         _restore(state, saved, run, checkpoint)
     state.starts += 1
@@ -186,7 +187,7 @@ PLAIN = ("iteration", "warming_up", "curves", "gradients", "rates", "seconds", "
 
 def _identity(run: Run) -> dict[str, Any]:
     """What a checkpoint must share with the run that goes on from it."""
-    return {"run": run.key, "torch": torch.__version__, **run.settings.model_dump()}
+    return {"run": run.key, "torch": str(torch.__version__), **run.settings.model_dump()}
 
 
 def _save(state: State, run: Run, path: Path) -> None:
@@ -227,6 +228,13 @@ def _compiled(net: PaperNet, settings: Settings) -> Callable[[Tensor], Tensor]:
     return torch.compile(net, mode="reduce-overhead" if graphs else None, dynamic=False)
 
 
+def _stop(stopping: Callable[[], bool], i: int, run: Run) -> bool:
+    """Whether to stop after an iteration. Several devices, whose host would have to wait for them, agree at each log only."""
+    if run.settings.world > 1 and run.settings.device != "cpu" and i % run.recipe.log_every:
+        return False
+    return distributed.anyone(stopping(), run.settings.device)
+
+
 def _logged(state: State) -> int:
     train = state.curves["train"]
     return int(train[-1][0]) if train else 0
@@ -235,9 +243,7 @@ def _logged(state: State) -> int:
 def _log(state: State, recipe: Recipe) -> str | None:
     """Adds the interval since the last log to the curve; returns why the run can't go on, if so."""
     span = slice(_logged(state), state.iteration)
-    losses, wrong = distributed.mean(state.losses[span]), distributed.mean(state.wrong[span])
-    state.losses[span], state.wrong[span] = losses, wrong
-    losses, wrong = losses.cpu(), wrong.cpu()
+    losses, wrong = state.losses[span].cpu(), state.wrong[span].cpu()
     bad = (~losses.isfinite()).nonzero()
     if len(bad):
         at = int(bad[0])
