@@ -47,6 +47,13 @@ class What(StrEnum):
     claims = "claims"
 
 
+class Executor(StrEnum):
+    """Where runs take place."""
+
+    local = "local"
+    ray = "ray"
+
+
 class Format(StrEnum):
     """How a check is printed."""
 
@@ -245,7 +252,7 @@ def degradation_(
         str, typer.Option(help="Names with commas; plainN and resnetN for any N = 6n+2.")
     ] = "plain20,plain56,resnet20,resnet56",
     seeds: Annotated[int, typer.Option(min=1, max=1_000, help="How many seeds: 0, 1, ...")] = 3,
-    seed: Annotated[list[int] | None, typer.Option(min=0, help="These seeds instead; may be given several times.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(min=0, max=2**63 - 1, help="These seeds instead; may be given several times.")] = None,
     iterations: Annotated[int | None, typer.Option(min=1, help="Default: 64,000 as in the paper; digits and MNIST 1,200.")] = None,
     validation: Annotated[bool, typer.Option("--validation", help="Hold a tenth of the training set out, as the paper's 45k/5k.")] = False,
     size: Annotated[int | None, typer.Option(min=8, max=1_024, help="Resize a folder's images to this many pixels.")] = None,
@@ -253,6 +260,7 @@ def degradation_(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     workers: Annotated[int | None, typer.Option(min=1, max=1_024, help="Runs side by side; default: one a core, or one a device.")] = None,
     threads: Annotated[int, typer.Option(min=1, max=1_024, help="CPU threads of each run; one is fastest, side by side.")] = 1,
+    executor: Annotated[Executor, typer.Option(help="This machine, or a Ray cluster (RAY_ADDRESS).")] = Executor.local,
     print_commands: Annotated[bool, typer.Option("--print-commands", help="Print each run as a command of its own and end.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Train although there is a record.")] = False,
     checkpoints: Annotated[Path, typer.Option(help="Folder of the states of runs that haven't ended.")] = Path("runs"),
@@ -269,7 +277,7 @@ def degradation_(
         if print_commands:
             print("\n".join(experiment.command(run) for run in runs))
             return
-        outcomes = following.follow(runs, workers)
+        outcomes = following.follow(runs, workers, on_ray=executor is Executor.ray)
     if distributed.first():
         findings = following.findings(outcomes)
         if as_json:

@@ -10,10 +10,13 @@ import fcntl
 import json
 import os
 import queue
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,6 +29,9 @@ from repro.errors import ReproError
 from repro.experiment import Specification, find_network
 from repro.records import write_record
 from repro.training import Run, State, train
+
+#: Seconds that another process which trains the same run, such as one whose parent was killed, has to save its state and end.
+PATIENCE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,17 @@ def run_here(specification: Specification, tell: Callable[[Progress], None], sto
     return path
 
 
+def attempt(specification: Specification, tell: Callable[[Progress], None], stopping: Callable[[], bool]) -> Outcome:
+    """``run_here``, with what a user can cure as a failure."""
+    try:
+        return Outcome(specification, run_here(specification, tell, stopping), None)
+    except ReproError as error:
+        return Outcome(specification, None, str(error))
+    except OSError as error:
+        cure = "free space or correct the permissions, then run it again"
+        return Outcome(specification, None, f"{error.filename or 'a file'}: {error.strerror}; {cure}")
+
+
 def run_side_by_side(specifications: Sequence[Specification], workers: int, tell: Tell) -> list[Outcome]:
     """Runs all, ``workers`` at a time, and returns how each ended. On an interrupt each saves its state, then it's raised again."""
     outcomes: list[Outcome] = []
@@ -79,13 +96,13 @@ def run_side_by_side(specifications: Sequence[Specification], workers: int, tell
     def run(specification: Specification) -> Outcome:
         core = free.get()
         try:
-            outcome = children.run(specification, core if workers > 1 or specification.settings.threads == 1 else None, tell)
+            outcome = children.run(specification, core if workers > 1 and specification.settings.threads == 1 else None, tell)
         finally:
             free.put(core)
         tell(specification, outcome)
         return outcome
 
-    with _terminated_as_interrupt(), ThreadPoolExecutor(workers) as pool:
+    with terminated_as_interrupt(), ThreadPoolExecutor(workers) as pool:
         try:
             outcomes += pool.map(run, specifications)
         except BaseException:
@@ -112,10 +129,17 @@ class _Children:
         with (
             log.open("w") as errors,
             subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=errors, text=True, env=_environment(specification.settings.threads), process_group=0
+                command,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=variables(specification.settings.threads, os.environ),
+                process_group=0,
             ) as child,
         ):
             self._running.add(child)
+            if self._stopped:  # while it was started
+                child.terminate()
             end: dict[str, Any] = {}
             assert child.stdout is not None
             for line in child.stdout:
@@ -134,7 +158,7 @@ class _Children:
     def stop(self) -> None:
         """Asks all to save their state and end."""
         self._stopped = True
-        for child in self._running:
+        for child in tuple(self._running):
             child.terminate()
 
 
@@ -145,12 +169,14 @@ def _ending(code: int, log: Path) -> str:
     return f"exit code {code}: {lines[-1] if lines else 'no message'} ({log})"
 
 
-def _environment(threads: int) -> dict[str, str]:
-    return {**machine.KEEP_MEMORY, "CUBLAS_WORKSPACE_CONFIG": ":4096:8", **os.environ, "OMP_NUM_THREADS": str(threads), "TORCHINDUCTOR_COMPILE_THREADS": str(threads)}
+def variables(threads: int, inherited: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What the environment of a run's process holds from its start; only the threads are set against what is ``inherited``."""
+    own = {**machine.KEEP_MEMORY, "CUBLAS_WORKSPACE_CONFIG": ":4096:8", **(inherited or {})}
+    return own | {"OMP_NUM_THREADS": str(threads), "TORCHINDUCTOR_COMPILE_THREADS": str(threads)}
 
 
 @contextmanager
-def _terminated_as_interrupt() -> Iterator[None]:
+def terminated_as_interrupt() -> Iterator[None]:
     """SIGTERM does what Ctrl-C does."""
 
     def interrupt(*_: object) -> None:
@@ -170,10 +196,14 @@ def _alone(lock: Path, title: str) -> Iterator[None]:
     def take() -> None:
         lock.parent.mkdir(parents=True, exist_ok=True)
         file = held.enter_context(lock.open("w"))
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ReproError(f"{title} is being trained by another process, which holds {lock}; wait for it, or end it") from None
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise ReproError(f"{title} is being trained by another process, which holds {lock}; wait for it, or end it") from None
+                time.sleep(0.1)
 
     with ExitStack() as held:
         distributed.from_first(take)
@@ -193,10 +223,6 @@ class Stop:
         self._stepping = True
         return self._asked
 
-    def ask(self) -> None:
-        """Asks from inside the process."""
-        self._asked = True
-
     def _ask(self, *_: object) -> None:
         self._asked = True
         if not self._stepping:
@@ -205,6 +231,14 @@ class Stop:
 
 def _progress(state: State) -> Progress:
     return Progress(state.iteration, state.curves["train"][-1][2], state.rates[-1] if state.rates else None)
+
+
+def _end_unheard() -> None:
+    """Ends the run, its state saved, as soon as nobody listens any more: a parent that was killed can't ask for it."""
+    listener = select.poll()
+    listener.register(sys.stdout.fileno(), 0)  # reports nothing but the end
+    listener.poll()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main(text: str, core: str) -> int:
@@ -216,22 +250,17 @@ def main(text: str, core: str) -> int:
     def say(**words: object) -> None:
         try:
             print(json.dumps(words), flush=True)
-        except BrokenPipeError:  # nobody listens any more: save and end
+        except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            stop.ask()
 
+    threading.Thread(target=_end_unheard, daemon=True).start()
     try:
-        path = run_here(specification, lambda now: say(iteration=now.iteration, error=now.error, rate=now.rate), stop)
-        say(record=str(path))
-        return 0
+        outcome = attempt(specification, lambda now: say(iteration=now.iteration, error=now.error, rate=now.rate), stop)
     except KeyboardInterrupt:
         say(failure="interrupted; its state is saved")
         return 130
-    except ReproError as error:
-        say(failure=str(error))
-    except OSError as error:
-        say(failure=f"{error.filename or 'a file'}: {error.strerror}; free space or correct the permissions, then run it again")
-    return 2
+    say(**({"record": str(outcome.record)} if outcome.record else {"failure": outcome.failure}))
+    return 0 if outcome.record else 2
 
 
 if __name__ == "__main__":

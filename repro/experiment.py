@@ -105,7 +105,7 @@ def plan(
     Reads the data once, since recipe and layers depend on it. Raises ReproError for what doesn't exist or makes no sense.
     """
     data = choice.load()
-    found = [find_network(name, data.classes) for name in networks]
+    found = [find_network(name, data.classes) for name in dict.fromkeys(networks)]
     iterations = iterations or SCALED_ITERATIONS.get(data.name, PAPER_ITERATIONS)
     height, width = data.train.images.shape[1:3]
     runs = []
@@ -125,7 +125,7 @@ def plan(
             records=records,
             again=again,
         )
-        for seed in seeds
+        for seed in dict.fromkeys(seeds)
         for name, used, settings in runs
     ]
 

@@ -18,9 +18,10 @@ from repro.executing import Outcome, Progress, Stop, Tell, run_here, run_side_by
 from repro.experiment import Specification
 from repro.printing import console
 from repro.records import read_record
+from repro.with_ray import run_on_ray
 
 
-def follow(runs: Sequence[Specification], workers: int | None) -> list[Outcome]:
+def follow(runs: Sequence[Specification], workers: int | None, *, on_ray: bool = False) -> list[Outcome]:
     """Trains what has no record yet, with a line of progress for each run on standard error, and says how each ended."""
     distributed.check_shares(len(runs), runs[0].recipe.batch)
     found = distributed.from_first(lambda: {run.title: run.done() for run in runs})
@@ -31,6 +32,8 @@ def follow(runs: Sequence[Specification], workers: int | None) -> list[Outcome]:
     with _shown(missing) as tell:
         if distributed.world() > 1:
             return [_together(missing[0], tell)]
+        if on_ray:
+            return ended + run_on_ray(missing, workers, tell)
         return ended + run_side_by_side(missing, workers or _workers(missing), tell)
 
 

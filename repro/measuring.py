@@ -73,4 +73,4 @@ def response_stds(net: nn.Module, feeder: Feeder, images: Tensor, precision: Abs
     finally:
         for hook in hooks:
             hook.remove()
-    return {name.removesuffix("_bn"): (square / n - (total / n) ** 2) ** 0.5 for name, (total, square, n) in totals.items()}
+    return {name.removesuffix("_bn"): max(square / n - (total / n) ** 2, 0.0) ** 0.5 for name, (total, square, n) in totals.items()}

@@ -7,6 +7,7 @@ order, and a run that goes on from a checkpoint sees what it would have seen.
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -29,7 +30,7 @@ from repro.recipe import Recipe
 from repro.records import Curve, Curves, Data, Gradients, Rate, Record, Responses, Score, Settings, run_key
 from repro.tables import Network
 
-CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_SECONDS = float(os.environ.get("REPRO_CHECKPOINT_SECONDS", "60"))
 RESPONSE_IMAGES = 2_000
 
 
@@ -87,7 +88,7 @@ def train(
     saved = interval = time.monotonic()
     first, reason = True, None
 
-    while state.iteration < recipe.iterations and reason is None:
+    while state.iteration < recipe.iterations:
         i = state.iteration
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr_at(i, state.warming_up)
@@ -109,9 +110,11 @@ def train(
         if i % recipe.log_every == 0 or last:
             images_seen = recipe.batch * (i - _logged(state))
             reason = _log(state, recipe)  # here the host waits for the device
+            if reason is not None:
+                break
             if not first:  # the first interval after a start holds the compiler's time
                 state.rates.append(images_seen / (time.monotonic() - interval))
-            if (i % recipe.test_every == 0 or last) and reason is None:
+            if i % recipe.test_every == 0 or last:
                 _test(state, run, feeder)
             first, interval = False, time.monotonic()
             tell(state)
