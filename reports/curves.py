@@ -144,7 +144,14 @@ def _layer_responses(data: Rows, theme: Theme) -> Figure:
         names = [row["network"] for row in rows if row["network"].startswith(prefix)]
         _name_networks(axes, list(names), theme)
         axes.set_xlabel("layer")
-        axes.set_ylim(0, 1.15 * max(max(*row["paper_std"], 0.0, *(point[2] for point in row["std"])) for row in rows))
+        spread = [
+            value for row in rows for value in (*row["paper_std"], *(point[1] for point in row["std"]), *(point[2] for point in row["std"]))
+        ]
+        axes.set_yscale("log")
+        axes.set_ylim(max(min(spread), 0.05) / 1.2, 3 * max(spread))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.minorticks_off()
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.grid(axis="y")
     panels[0].set_ylabel("standard deviation")
     measured = Line2D([], [], color=theme.ink, linewidth=1.3, label="this run")
