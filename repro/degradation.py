@@ -175,13 +175,13 @@ class Experiment:
 
 
 def experiments(records: Iterable[Record]) -> tuple[Experiment, ...]:
-    """The records by data (name, checksum, split) and recipe, small images and short runs first.
+    """The records by data (name, checksum, split), recipe and number of processes a run, small images and short runs first.
 
     Where a run was made on several machines, the one with most runs of the experiment gives the record.
     """
-    groups: dict[tuple[Data, Recipe], list[Record]] = {}
+    groups: dict[tuple[Data, Recipe, int], list[Record]] = {}
     for record in records:
-        groups.setdefault((record.data, _without_warm_up(record.recipe)), []).append(record)
+        groups.setdefault((record.data, _without_warm_up(record.recipe), record.settings.world), []).append(record)
     found = [_experiment(group) for group in groups.values()]
     return tuple(
         sorted(found, key=lambda one: (one.data.shape[-1], one.data.name, one.recipe.iterations, one.validation, repr(one.recipe)))
@@ -227,7 +227,9 @@ def label(experiment: Experiment) -> str:
     paper = f"the paper's {PAPER_ITERATIONS:,d} iterations"
     run = paper if iterations == PAPER_ITERATIONS else f"{iterations:,d} of {paper}" if iterations < PAPER_ITERATIONS else ""
     run = run or f"{iterations:,d} iterations, the paper's are {PAPER_ITERATIONS:,d}"
-    return ", ".join([run, data.name, f"{data.shape[1]}x{data.shape[2]}", *departures(experiment.recipe)])
+    world = experiment.records[0].settings.world
+    shared = (f"{world} processes a run",) if world > 1 else ()
+    return ", ".join([run, data.name, f"{data.shape[1]}x{data.shape[2]}", *shared, *departures(experiment.recipe)])
 
 
 def departures(used: Recipe) -> tuple[str, ...]:

@@ -82,7 +82,10 @@ def _meet(device: torch.device) -> None:
         if local >= torch.cuda.device_count():
             raise ReproError(f"this machine has {torch.cuda.device_count()} CUDA devices; start as many processes, or give --device cpu")
         torch.cuda.set_device(local)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    store, number, size = next(dist.rendezvous("env://"))
+    start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store = dist.PrefixStore(start, store)  # else processes that the launcher starts again find the addresses of before
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=number, world_size=size)
 
 
 def check_shares(runs: int, batch: int) -> None:

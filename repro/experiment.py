@@ -115,7 +115,7 @@ def plan(
     checkpoints, records = (folder.resolve() for folder in folders)
     return [
         Specification(
-            key=run_key(name, seed, used, describe(data)),
+            key=run_key(name, seed, used, describe(data), distributed.world()),
             network=name,
             seed=seed,
             recipe=used,

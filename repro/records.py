@@ -129,12 +129,21 @@ class Record(Part):
     @property
     def key(self) -> str:
         """What makes two runs the same run."""
-        return run_key(self.network, self.seed, self.recipe, self.data)
+        return run_key(self.network, self.seed, self.recipe, self.data, self.settings.world)
 
 
-def run_key(network: str, seed: int, recipe: Recipe, data: Data) -> str:
-    """Equal where network, seed, recipe and data (with its checksum and split) are; twelve hexadecimal digits."""
-    parts = [network, seed, TypeAdapter(Recipe).dump_python(recipe, mode="json"), data.model_dump(mode="json")]
+def run_key(network: str, seed: int, recipe: Recipe, data: Data, world: int = 1) -> str:
+    """Equal where network, seed, recipe and data (with its checksum and split) are; twelve hexadecimal digits.
+
+    So must ``world`` be: each process has batch statistics of its own, which changes what is computed.
+    """
+    parts = [
+        network,
+        seed,
+        TypeAdapter(Recipe).dump_python(recipe, mode="json"),
+        data.model_dump(mode="json"),
+        *([world] if world > 1 else []),
+    ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
 

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class Run:
     @property
     def key(self) -> str:
         """What makes two runs the same run."""
-        return run_key(self.network.name, self.seed, self.recipe, describe(self.data))
+        return run_key(self.network.name, self.seed, self.recipe, describe(self.data), self.settings.world)
 
 
 @dataclass(slots=True)
@@ -79,8 +79,9 @@ def train(
     ``tell`` hears of each log interval. Where ``stopping`` says so, the state is saved and KeyboardInterrupt raised.
     Raises CheckpointError where the checkpoint is damaged or belongs to a run with other settings.
     """
+    run = replace(run, data=run.data.to(run.settings.device))
     recipe = run.recipe
-    feeder = Feeder(run.data.to(run.settings.device), pad=recipe.pad, mirror=recipe.mirror)
+    feeder = Feeder(run.data, pad=recipe.pad, mirror=recipe.mirror)
     state = _begin(run, checkpoint)
     net, optimizer = state.net, state.optimizer
     scores = _compiled(net, run.settings)

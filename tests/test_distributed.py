@@ -142,6 +142,7 @@ def test_two_processes_make_one_record(uninterrupted: Record) -> None:
     assert uninterrupted.curves.train.error[-1] < 50  # it learns
 
 
+@pytest.mark.slow
 def test_one_process_killed_leaves_a_state_to_go_on_from(tmp_path: Path, uninterrupted: Record) -> None:
     ended = signalled(tmp_path, 0, signal.SIGKILL)
     assert said(ended) == [f"repro: {distributed.LOST}"]

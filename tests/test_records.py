@@ -102,3 +102,9 @@ def test_a_damaged_record_is_named(tmp_path: Path, make_record: Make, damage: Ca
     assert str(raised.value).startswith(f"{path}: {where}: ")
     assert str(raised.value).endswith("remove the file or take it from git again")
     assert "\n" not in str(raised.value)
+
+
+def test_a_run_that_several_processes_share_is_another_run(make_record: Callable[..., Record]) -> None:
+    alone, shared = make_record("resnet20", 0), make_record("resnet20", 0, changes={"settings.world": 2})
+    assert alone.key != shared.key
+    assert alone.key == make_record("resnet20", 0, changes={"settings.threads": 2}).key
