@@ -143,6 +143,8 @@ class _Children:
             end: dict[str, Any] = {}
             assert child.stdout is not None
             for line in child.stdout:
+                if not line.startswith("{"):  # a library's own words
+                    continue
                 said = json.loads(line)
                 if "iteration" in said:
                     tell(specification, Progress(**said))

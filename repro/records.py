@@ -36,7 +36,8 @@ class Data(Part):
 
 
 class Settings(Part):
-    """How the machine was used: what may change the last bit of a loss, but not what is computed. ``world`` counts processes."""
+    """How the machine was used: what may change the last bit of a loss, but not what is computed. Only ``world``, the number of
+    processes that share a run, changes that too: each has batch statistics of its own."""
 
     device: str
     dtype: Literal["float32", "bfloat16"]

@@ -204,3 +204,9 @@ def test_a_folder_that_cant_be_written_is_named(tmp_path: Path, option: str, cap
         result = subprocess.run([sys.executable, "-m", "repro", *words], capture_output=True, text=True)
         assert (result.returncode, result.stderr.count("Traceback")) == (1, 0)
         assert result.stderr.count(f"resnet8 seed 0: {tmp_path / 'file' / 'deep'}") == 1
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnet152", "plain020"])
+def test_a_network_of_another_table_is_not_taken_for_one_of_section_4_2(name: str) -> None:
+    with pytest.raises(ReproError, match=f"unknown network '{name}'"):
+        find_network(name)

@@ -185,7 +185,7 @@ def stop_after(n: int, run: Run, checkpoint: Path) -> None:
         train(run, checkpoint, stopping=every(n))
 
 
-DIFFERENT = [("dtype", "bfloat16"), ("layout", "channels_last"), ("threads", 2), ("world", 2)]
+DIFFERENT = [("dtype", "bfloat16"), ("layout", "channels_last"), ("threads", 2)]
 
 
 @pytest.mark.parametrize(("name", "value"), DIFFERENT)
