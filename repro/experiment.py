@@ -65,7 +65,7 @@ def find_network(name: str, classes: int = 10) -> Network:
     With more or fewer than ten ``classes``, the last layer has as many. Raises ReproError where the depth isn't 6n+2.
     """
     ledger = load_ledger()
-    match = re.fullmatch(r"(plain|resnet)([1-9]\d{0,4})", name)
+    match = re.fullmatch(r"(plain|resnet)(0|[1-9]\d{0,4})", name)
     if match is None or (name in ledger.networks and ledger.network(name).table.where != "Section 4.2"):
         raise UnknownName("network", name, [known for known in ledger.networks if ledger.network(known).table.where == "Section 4.2"])
     kind, depth = match[1], int(match[2])
