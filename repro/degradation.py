@@ -228,8 +228,9 @@ def label(experiment: Experiment) -> str:
     run = paper if iterations == PAPER_ITERATIONS else f"{iterations:,d} of {paper}" if iterations < PAPER_ITERATIONS else ""
     run = run or f"{iterations:,d} iterations, the paper's are {PAPER_ITERATIONS:,d}"
     world = experiment.records[0].settings.world
-    shared = (f"{world} processes a run",) if world > 1 else ()
-    return ", ".join([run, data.name, f"{data.shape[1]}x{data.shape[2]}", *shared, *departures(experiment.recipe)])
+    more = [f"{world} processes a run"] if world > 1 else []
+    more += [f"{data.validation:,d} training images held out for validation"] if data.validation else []
+    return ", ".join([run, data.name, f"{data.shape[1]}x{data.shape[2]}", *more, *departures(experiment.recipe)])
 
 
 def departures(used: Recipe) -> tuple[str, ...]:
@@ -260,7 +261,7 @@ def _judge_one(experiment: Experiment, criterion: Criterion) -> Finding:
     other = why_not_the_papers(experiment) if criterion.papers_recipe_only else None
     if other or gap.paired is None or gap.upper is None:
         count = len(gap.seeds)
-        few = f"{count} {'seed has' if count == 1 else 'seeds have'} all runs that it needs; {FEWEST_SEEDS} are needed"
+        few = f"only {count} {'seed has' if count == 1 else 'seeds have'} all the runs that this needs; {FEWEST_SEEDS} are required"
         return Finding(criterion, gap, "not judged", _with_left_out(other or few, gap))
     margin = f"{criterion.margin:g}"
     if criterion.sides == 1:

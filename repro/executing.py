@@ -155,6 +155,9 @@ class _Children:
         if "record" in end:
             log.unlink(missing_ok=True)
             return Outcome(specification, Path(end["record"]), None)
+        if self._stopped and not end:
+            log.unlink(missing_ok=True)
+            return Outcome(specification, None, "interrupted before its first iteration")
         return Outcome(specification, None, end.get("failure") or _ending(code, log))
 
     def stop(self) -> None:

@@ -27,6 +27,9 @@ def follow(runs: Sequence[Specification], workers: int | None, *, on_ray: bool =
     found = distributed.from_first(lambda: {run.title: run.done() for run in runs})
     missing = [run for run in runs if not found[run.title]]
     ended = [Outcome(run, found[run.title], None) for run in runs if found[run.title]]
+    workers = workers or (len(missing) if on_ray else _workers(runs))
+    if distributed.first():
+        _say_plan(runs, len(missing), workers)
     if not missing:
         return ended
     with _shown(missing) as tell:
@@ -34,7 +37,17 @@ def follow(runs: Sequence[Specification], workers: int | None, *, on_ray: bool =
             return [_together(missing[0], tell)]
         if on_ray:
             return ended + run_on_ray(missing, workers, tell)
-        return ended + run_side_by_side(missing, workers or _workers(missing), tell)
+        return ended + run_side_by_side(missing, workers, tell)
+
+
+def _say_plan(runs: Sequence[Specification], missing: int, workers: int) -> None:
+    """At once, since torch and the data take a while to load."""
+    where = os.path.relpath(runs[0].records)
+    if missing < len(runs):
+        done = len(runs) - missing
+        print(f"{done} of {len(runs)} runs have a record in {where} and aren't trained anew; --again trains them", file=sys.stderr)
+    if missing:
+        print(f"{missing} runs to train, {min(workers, missing)} at a time; records go to {where}", file=sys.stderr, flush=True)
 
 
 def findings(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -62,7 +75,7 @@ def print_outcomes(found: dict[str, Any]) -> None:
             out.print(f"  {finding['verdict']}: {finding['criterion']['sentence']} ({finding['reason']})", soft_wrap=True)
     for failure in found["failures"]:
         out.print(f"[red]{failure['run']}: {failure['reason']}[/]", soft_wrap=True)
-    out.print("curves, intervals and figures: `repro report`", soft_wrap=True)
+    out.print("curves, intervals and figures of what is in reports/records: `repro report`", soft_wrap=True)
 
 
 def _workers(runs: Sequence[Specification]) -> int:

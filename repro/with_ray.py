@@ -130,7 +130,7 @@ def _connected() -> Iterator[Any]:
     try:
         ray = importlib.import_module("ray")
     except ImportError:
-        raise ReproError("--executor ray needs Ray, which isn't installed: pip install 'cnn-repro[cluster]'") from None
+        raise ReproError("--executor ray needs Ray, which isn't installed: `pip install ray`") from None
     _check_address(os.environ.get("RAY_ADDRESS", ""))
     try:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")

@@ -38,8 +38,9 @@ def test_where_there_is_no_terminal_a_run_has_a_line_for_each_eighth(runs: list[
     first, second = (run.title for run in runs)
     assert len(follow(runs, 2)) == 2
     out, errors = capsys.readouterr()
-    lines = errors.splitlines()
+    plan, *lines = errors.splitlines()
     assert out == ""
+    assert plan.startswith("2 runs to train, 2 at a time; records go to ")
     assert lines[0] == f"{first}: 10 of 1,600 iterations, error  89.5 %"
     assert lines[1] == f"{first}: 200 of 1,600 iterations, error  80.0 %, 6,400 images/s, 28 s left"
     assert lines[8] == f"{first}: 1,600 of 1,600 iterations, error  10.0 %, 6,400 images/s, 0 s left"

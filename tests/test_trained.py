@@ -92,14 +92,14 @@ def test_re_encoded_images_are_never_called_cifar10(ledger: Ledger, make_record:
     assert "fails to train" not in written, "5.8 % takes 64,000 iterations there too"
     assert "## cifar10, the paper's 64,000 iterations: no record yet" in written
     assert "| needs `--validation` |" in written
-    assert "3 are needed" in written
+    assert "3 are required" in written
 
 
 @pytest.mark.parametrize(
     ("first", "says"),
     [
         (0.001, "It is below 0.01: the gradients vanish towards the input here, which the paper doesn't expect."),
-        (0.5, "It is between 0.01 and 100: the gradients don't vanish, as the paper says."),
+        (0.5, "It is between 0.01 and 100: the gradients don't vanish."),
         (500.0, "It is above 100: the gradients don't vanish, they grow towards the input."),
     ],
 )

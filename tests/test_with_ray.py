@@ -108,7 +108,7 @@ def test_an_interrupt_saves_the_state(tmp_path: Path, uninterrupted: Record, num
 
 def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ReproError, match=r"^--executor ray needs Ray, which isn't installed: pip install 'cnn-repro\[cluster\]'$"):
+    with pytest.raises(ReproError, match=r"^--executor ray needs Ray, which isn't installed: `pip install ray`$"):
         with_ray.run_on_ray(some_runs(tmp_path), None, lambda run, now: None)
 
 

@@ -18,7 +18,7 @@ from repro.recipe import PAPER_ITERATIONS
 from repro.records import Record
 
 TITLE = "What the full experiment takes"
-ABOUT = "Hours of the degradation experiment in the paper's length, by machine and number of workers, from measured rates."
+ABOUT = "Hours of the degradation experiment at the paper's length, by machine and number of workers, from measured rates."
 SEEDS = 5
 BATCH = 128
 WORKERS = (1, 2, 4, 5, 10, 20)

@@ -52,6 +52,10 @@ def _vanishing(experiment: Experiment) -> Iterator[str]:
         ratio = gradient_ratio(experiment, "plain56", at)
         if ratio is not None:
             yield f"At plain56's {when} measurement the ratio of the two norms is {wording.rounded(ratio)}{over}. {_says(ratio)}."
+    row = next((row for row in data_of_gradients(experiment)[1:] if row["network"] == "plain56"), None)
+    if row is not None:
+        lowest, iteration = min((point[0], iteration) for point, iteration in zip(row["ratio"], row["iteration"], strict=True))
+        yield f"Its lowest is {wording.rounded(lowest)}, at iteration {iteration:,d}. {_says(lowest)}."
 
 
 def _says(ratio: float) -> str:
@@ -59,7 +63,7 @@ def _says(ratio: float) -> str:
         return f"It is below {VANISHED:g}: the gradients vanish towards the input here, which the paper doesn't expect"
     if ratio > 1 / VANISHED:
         return f"It is above {1 / VANISHED:g}: the gradients don't vanish, they grow towards the input"
-    return f"It is between {VANISHED:g} and {1 / VANISHED:g}: the gradients don't vanish, as the paper says"
+    return f"It is between {VANISHED:g} and {1 / VANISHED:g}: the gradients don't vanish"
 
 
 def responses_section(one: Trained, caption: str, remade: str) -> Iterator[str]:
