@@ -253,7 +253,9 @@ def degradation_(
     ] = "plain20,plain56,resnet20,resnet56",
     seeds: Annotated[int, typer.Option(min=1, max=1_000, help="How many seeds: 0, 1, ...")] = 3,
     seed: Annotated[list[int] | None, typer.Option(min=0, max=2**63 - 1, help="These seeds instead; may be given several times.")] = None,
-    iterations: Annotated[int | None, typer.Option(min=1, help="Default: 64,000 as in the paper; digits and MNIST 1,200.")] = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, max=10_000_000, help="Default: 64,000 as in the paper; digits and MNIST 1,200.")
+    ] = None,
     validation: Annotated[bool, typer.Option("--validation", help="Hold a tenth of the training set out, as the paper's 45k/5k.")] = False,
     size: Annotated[int | None, typer.Option(min=8, max=1_024, help="Resize a folder's images to this many pixels.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without the images that don't decode.")] = False,

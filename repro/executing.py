@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from repro import distributed, machine
-from repro.checkpoints import remove_checkpoints
+from repro.checkpoints import load_checkpoint, remove_checkpoints
 from repro.errors import ReproError
 from repro.experiment import Specification, find_network
 from repro.records import write_record
@@ -66,11 +66,20 @@ def run_here(specification: Specification, tell: Callable[[Progress], None], sto
     checkpoint = specification.checkpoints / f"{data.name}-{specification.network}-seed{specification.seed}-{specification.key}.pt"
     with _alone(checkpoint.with_suffix(".lock"), specification.title):
         path = distributed.from_first(specification.done)
+        if specification.again:
+            distributed.from_first(lambda: _remove_if_over(checkpoint, specification.recipe.iterations))
         if path is None:
             record = train(run, checkpoint, tell=lambda state: tell(_progress(state)), stopping=stopping)
             path = distributed.from_first(lambda: write_record(record, specification.records))
         distributed.from_first(lambda: remove_checkpoints(checkpoint))
     return path
+
+
+def _remove_if_over(checkpoint: Path, iterations: int) -> None:
+    """A process that was killed after it wrote its record leaves a state in which nothing is left to train."""
+    saved = load_checkpoint(checkpoint)
+    if saved is not None and saved.get("iteration") == iterations:
+        remove_checkpoints(checkpoint)
 
 
 def attempt(specification: Specification, tell: Callable[[Progress], None], stopping: Callable[[], bool]) -> Outcome:
@@ -124,7 +133,7 @@ class _Children:
         if self._stopped:
             return Outcome(specification, None, "interrupted before it began")
         specification.checkpoints.mkdir(parents=True, exist_ok=True)
-        log = specification.checkpoints / f"{specification.title.replace(' ', '-')}.log"
+        log = specification.checkpoints / f"{specification.title.replace(' ', '-')}-{specification.key}.log"
         command = [sys.executable, "-m", "repro.executing", specification.model_dump_json(), str(-1 if core is None else core)]
         with (
             log.open("w") as errors,
@@ -170,7 +179,8 @@ class _Children:
 def _ending(code: int, log: Path) -> str:
     if code < 0:
         return f"ended by signal {signal.Signals(-code).name}; start the same command again: it goes on from the last checkpoint"
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    said = log.read_text(errors="replace") if log.exists() else ""
+    lines = [line for line in said.splitlines() if line.strip()]
     return f"exit code {code}: {lines[-1] if lines else 'no message'} ({log})"
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
@@ -74,7 +75,7 @@ def print_outcomes(found: dict[str, Any]) -> None:
         for finding in shown:
             out.print(f"  {finding['verdict']}: {finding['criterion']['sentence']} ({finding['reason']})", soft_wrap=True)
     for failure in found["failures"]:
-        out.print(f"[red]{failure['run']}: {failure['reason']}[/]", soft_wrap=True)
+        out.print(f"[red]{escape(failure['run'])}: {escape(failure['reason'])}[/]", soft_wrap=True)
     out.print("curves, intervals and figures of what is in reports/records: `repro report`", soft_wrap=True)
 
 
@@ -116,7 +117,7 @@ def _shown(runs: Sequence[Specification]) -> Iterator[Tell]:
                         bars.start_task(task)
                     bars.update(task, completed=now.iteration, visible=True, now=_words(now))
                 elif now.failure:
-                    bars.update(task, visible=True, now=f"[red]{now.failure}[/]")
+                    bars.update(task, visible=True, now=f"[red]{escape(now.failure)}[/]")
 
             yield tell
     else:

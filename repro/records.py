@@ -174,4 +174,5 @@ def read_record(path: Path) -> Record:
 
 def find_record(folder: Path, key: str) -> Path | None:
     """The file of a run, whatever hardware it ran on, or None."""
-    return next(iter(sorted(folder.glob(f"*/*-{key}*.json"))), None)
+    # of repeats, which have longer names, the first
+    return min(folder.glob(f"*/*-{key}*.json"), key=lambda path: (len(path.name), path), default=None)

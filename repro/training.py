@@ -216,13 +216,17 @@ def _restore(state: State, saved: dict[str, Any], run: Run, path: Path) -> None:
                 f"{path}: {name} is {found!r}, but this run has {expected!r}, and would not end where the other would; "
                 "use the same, or remove the checkpoint to start again"
             )
-    state.net.load_state_dict(saved["net"])
-    state.optimizer.load_state_dict(saved["optimizer"])
-    state.losses.copy_(saved["losses"])
-    state.wrong.copy_(saved["wrong"])
-    torch.set_rng_state(saved["random"])
-    for name in PLAIN:
-        setattr(state, name, saved[name])
+    try:
+        state.net.load_state_dict(saved["net"])
+        state.optimizer.load_state_dict(saved["optimizer"])
+        state.losses.copy_(saved["losses"])
+        state.wrong.copy_(saved["wrong"])
+        torch.set_rng_state(saved["random"])
+        for name in PLAIN:
+            setattr(state, name, saved[name])
+    except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise CheckpointError(f"{path}: written by another version ({reason}); remove it to start the run again") from None
 
 
 def _compiled(net: PaperNet, settings: Settings) -> Callable[[Tensor], Tensor]:

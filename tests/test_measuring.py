@@ -87,3 +87,14 @@ def test_a_response_that_never_changes_has_no_spread() -> None:
     stds = response_stds(net, Feeder(digits, pad=1, mirror=False), digits.train.images[:600], nullcontext())
     assert isinstance(stds["conv1"], float), "not complex"
     assert stds["conv1"] < 1e-6
+
+
+def test_evaluation_uses_the_running_statistics() -> None:
+    net, data = build(find_network("resnet20")), load("digits")
+    feeder = Feeder(data, pad=data.pad, mirror=data.mirror)
+    few = Split(data.test.images[:7], data.test.labels[:7])
+    net.eval()
+    with torch.no_grad():
+        expected = torch.nn.functional.cross_entropy(net(feeder.plain(few.images)), few.labels).item()
+    net.train()
+    assert evaluate(net, feeder, few, nullcontext())[0] == pytest.approx(expected, rel=1e-5)

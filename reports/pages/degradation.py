@@ -173,7 +173,7 @@ def _remarks(experiment: Experiment) -> Iterator[str]:
     for run in experiment.failed:
         yield text(f"Not finite: {run.network}, seed {run.seed}: {run.reason}. Its seed is left out wherever this run would be needed.")
     if experiment.repeats:
-        yield f"{wording.several(len(experiment.repeats), 'further record')} of the same runs, from other machines, aren't used."
+        yield f"{wording.several(len(experiment.repeats), 'further record')} of the same runs, repeats, aren't used."
     if experiment.data.name == "cifar10-jpeg":
         yield "The images are CIFAR-10's, re-encoded as JPEG, which loses a little. This isn't CIFAR-10."
     ends, paper = experiment.values("plain56", "training error"), papers_last("plain56", "train")
