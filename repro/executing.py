@@ -164,7 +164,7 @@ class _Children:
         if "record" in end:
             log.unlink(missing_ok=True)
             return Outcome(specification, Path(end["record"]), None)
-        if self._stopped and not end:
+        if code == -signal.SIGTERM and self._stopped:
             log.unlink(missing_ok=True)
             return Outcome(specification, None, "interrupted before its first iteration")
         return Outcome(specification, None, end.get("failure") or _ending(code, log))
