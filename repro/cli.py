@@ -17,9 +17,10 @@ import typer
 from repro import __version__, printing
 from repro.checking import Check, Counter, check_layers, check_ledger
 from repro.claims import judge_claim
-from repro.errors import ReproError
+from repro.errors import ReproError, file_failure
 from repro.layers import Layer
 from repro.locking import document, head, write_lock
+from repro.recipe import NETWORKS, SEEDS
 from repro.tables import Network, load_ledger
 
 INTERRUPTED = 130
@@ -248,10 +249,8 @@ def degradation_(
         str, typer.Option(help="digits, mnist, fashion-mnist, cifar10, cifar100 or folder:PATH (train/ and test/ with a folder a class).")
     ] = "digits",
     root: Annotated[Path | None, typer.Option(help="Folder of the data's files, instead of a download.")] = None,
-    networks: Annotated[
-        str, typer.Option(help="Names with commas; plainN and resnetN for any N = 6n+2.")
-    ] = "plain20,plain56,resnet20,resnet56",
-    seeds: Annotated[int, typer.Option(min=1, max=1_000, help="How many seeds: 0, 1, ...")] = 3,
+    networks: Annotated[str, typer.Option(help="Names with commas; plainN and resnetN for any N = 6n+2.")] = ",".join(NETWORKS),
+    seeds: Annotated[int, typer.Option(min=1, max=1_000, help="How many seeds: 0, 1, ...")] = SEEDS,
     seed: Annotated[list[int] | None, typer.Option(min=0, max=2**63 - 1, help="These seeds instead; may be given several times.")] = None,
     iterations: Annotated[
         int | None, typer.Option(min=1, max=10_000_000, help="Default: 64,000 as in the paper; digits and MNIST 1,200.")
@@ -314,7 +313,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = 141
     except OSError as error:
         _drop_output()
-        _say(f"{error.filename or 'standard output'}: {error.strerror}; free space or correct the permissions, then run it again")
+        _say(file_failure(error, "standard output"))
         code = 2
     sys.exit(code if isinstance(code, int) else 0)
 

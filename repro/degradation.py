@@ -13,10 +13,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from repro.intervals import Interval, paired_interval, upper_end, welch_interval
-from repro.recipe import PAPER_ITERATIONS, Recipe, paper_recipe
+from repro.recipe import NETWORKS, PAPER_ITERATIONS, Recipe, paper_recipe
 from repro.records import Curve, Data, Record
 
-NETWORKS = ("plain20", "plain56", "resnet20", "resnet56")
 FEWEST_SEEDS = 3
 
 Measure = Literal["training error", "training loss", "training error, evaluation mode", "test error"]

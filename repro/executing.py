@@ -25,7 +25,7 @@ from typing import Any
 
 from repro import distributed, machine
 from repro.checkpoints import load_checkpoint, remove_checkpoints
-from repro.errors import ReproError
+from repro.errors import ReproError, file_failure
 from repro.experiment import Specification, find_network
 from repro.records import write_record
 from repro.training import Run, State, train
@@ -89,8 +89,7 @@ def attempt(specification: Specification, tell: Callable[[Progress], None], stop
     except ReproError as error:
         return Outcome(specification, None, str(error))
     except OSError as error:
-        cure = "free space or correct the permissions, then run it again"
-        return Outcome(specification, None, f"{error.filename or 'a file'}: {error.strerror}; {cure}")
+        return Outcome(specification, None, file_failure(error, "a file"))
 
 
 def run_side_by_side(specifications: Sequence[Specification], workers: int, tell: Tell) -> list[Outcome]:

@@ -12,13 +12,10 @@ from repro import distributed
 from repro.data import Dataset, load
 from repro.errors import ReproError, UnknownName
 from repro.machine import fast_settings
-from repro.recipe import PAPER_ITERATIONS, SCALED_ITERATIONS, Recipe, paper_recipe
+from repro.recipe import NETWORKS, PAPER_ITERATIONS, SCALED_ITERATIONS, SEEDS, Recipe, depth_of, paper_recipe
 from repro.records import Part, Settings, find_record, run_key
 from repro.tables import Network, load_ledger
 from repro.training import describe
-
-NETWORKS = ("plain20", "plain56", "resnet20", "resnet56")
-SEEDS = 3
 
 
 class Choice(Part):
@@ -85,11 +82,6 @@ def find_network(name: str, classes: int = 10) -> Network:
     return replace(network, layers=(*body, last))
 
 
-def depth_of(name: str) -> int:
-    """The number in a name: ``plain56`` has 56 layers with weights."""
-    return int(re.sub(r"\D", "", name))
-
-
 def plan(
     choice: Choice,
     networks: Sequence[str],
@@ -105,6 +97,7 @@ def plan(
     Reads the data once, since recipe and layers depend on it. Raises ReproError for what doesn't exist or makes no sense.
     """
     data = choice.load()
+    described = describe(data)
     found = [find_network(name, data.classes) for name in dict.fromkeys(networks)]
     iterations = iterations or SCALED_ITERATIONS.get(data.name, PAPER_ITERATIONS)
     height, width = data.train.images.shape[1:3]
@@ -115,7 +108,7 @@ def plan(
     checkpoints, records = (folder.resolve() for folder in folders)
     return [
         Specification(
-            key=run_key(name, seed, used, describe(data), distributed.world()),
+            key=run_key(name, seed, used, described, distributed.world()),
             network=name,
             seed=seed,
             recipe=used,

@@ -91,11 +91,12 @@ def hardware(device: str = "cpu") -> str:
     """The name of the processor with its cores, or of the accelerator."""
     kind = torch.device(device).type
     if kind != "cpu":
-        return str(torch.cuda.get_device_name(device)) if kind == "cuda" else f"{_processor()} {kind}"
-    return f"{_processor()}, {os.cpu_count()} cores"
+        return str(torch.cuda.get_device_name(device)) if kind == "cuda" else f"{processor()} {kind}"
+    return f"{processor()}, {os.cpu_count()} cores"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's own name, where the system tells it."""
     lines = _cpuinfo()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return re.sub(r"\s*(\(R\)|\(TM\)|CPU|@.*$)", "", names[0]) if names else platform.processor() or platform.machine()

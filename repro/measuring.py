@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from repro.counting.with_torch import InMode
 from repro.data import Feeder, Split
 
 EVALUATION_BATCH = 500  #: images; what they hold between layers then fits a small machine
@@ -30,13 +31,8 @@ def evaluate(net: nn.Module, feeder: Feeder, split: Split, precision: AbstractCo
 @contextmanager
 def evaluating(net: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients, then the mode as it was."""
-    training = net.training
-    net.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        net.train(training)
+    with InMode(net, training=False), torch.no_grad():
+        yield
 
 
 def gradient_layers(net: nn.Module) -> list[str]:

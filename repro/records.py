@@ -16,6 +16,9 @@ from repro.recipe import Recipe
 
 FORMAT = 1
 
+#: Data sets that have a name; a record of any other folder of images has the folder's.
+DATA_NAMES = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
+
 
 class Part(BaseModel):
     """A part of a record: frozen, and without keys that nobody knows."""

@@ -18,7 +18,8 @@ from repro import cli, following
 from repro.building import build
 from repro.errors import ReproError, UnknownName
 from repro.executing import Outcome
-from repro.experiment import Choice, Specification, command, depth_of, find_network, plan
+from repro.experiment import Choice, Specification, command, find_network, plan
+from repro.recipe import depth_of
 
 
 @pytest.mark.parametrize(("name", "params"), [("plain20", 269_722), ("resnet20", 269_722), ("resnet56", 853_018), ("resnet110", 1_727_962)])
@@ -170,13 +171,15 @@ BAD: list[tuple[list[str], str]] = [
 ]
 
 
-def one_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+def one_line(words: list[str], capsys: pytest.CaptureFixture[str], *, planned: bool = False) -> str:
+    """The line that ends a command; where the runs were ``planned`` already, it follows that of the plan."""
     with pytest.raises(SystemExit) as ended:
         cli.main(words)
     out, errors = capsys.readouterr()
-    lines = [line for line in errors.splitlines() if "runs to train" not in line]
-    assert (ended.value.code, out, len(lines)) == (2, "", 1), errors
-    return lines[0].removeprefix("repro: ")
+    before, errors = errors.split("\n", 1) if planned else ("", errors)
+    assert (ended.value.code, out, errors.count("\n")) == (2, "", 1), errors
+    assert before.startswith("1 runs to train, ") == planned
+    return errors.removeprefix("repro: ")
 
 
 @pytest.mark.parametrize(("options", "line"), BAD, ids=[" ".join(options)[:25] for options, _ in BAD])
@@ -199,7 +202,7 @@ def test_a_folder_that_cant_be_written_is_named(tmp_path: Path, option: str, cap
     words = ["degradation", "--networks", "resnet8", "--seed", "0", "--iterations", "16", "--device", "cpu"]
     words += [str(word) for pair in folders.items() for word in pair]
     if option == "--checkpoints":
-        line = one_line(words, capfd)
+        line = one_line(words, capfd, planned=True)
         assert line.startswith(f"{tmp_path / 'file' / 'deep'}: Not a directory; ")
     else:  # seen when the record is written: the run didn't end, which is exit code 1
         result = subprocess.run([sys.executable, "-m", "repro", *words], capture_output=True, text=True)

@@ -10,7 +10,7 @@ import pytest
 from reports.judged import Judged
 from reports.pages.scale import ON_A_GPU, hours, machines_of, makespan, scale_charts, write_scale
 from repro import Ledger
-from repro.degradation import NETWORKS
+from repro.recipe import NETWORKS
 from repro.records import Record
 
 Make = Callable[..., Record]

@@ -14,7 +14,8 @@ from reports.pages.degradation import EXPECTED, write_degradation
 from reports.render import draw_figure, render_reports, write_reports
 from reports.trained import KINDS, charts_of, data_of_curves, gradient_ratio, name_experiments, papers_last, papers_responses
 from repro import Ledger
-from repro.degradation import NETWORKS, experiments
+from repro.degradation import experiments
+from repro.recipe import NETWORKS
 from repro.records import Record, write_record
 
 Make = Callable[..., Record]

@@ -14,7 +14,6 @@ from reports.trained import Trained, alt_text, data_of_gaps, is_cifar10, name_ex
 from repro.degradation import (
     CRITERIA,
     FEWEST_SEEDS,
-    NETWORKS,
     Criterion,
     Experiment,
     Finding,
@@ -25,7 +24,8 @@ from repro.degradation import (
     why_not_the_papers,
 )
 from repro.intervals import Interval
-from repro.recipe import PAPER_ITERATIONS
+from repro.recipe import NETWORKS, PAPER_ITERATIONS
+from repro.records import DATA_NAMES
 
 TITLE = "Degradation: is deeper worse?"
 ABOUT = "Plain against residual networks at 20 and 56 layers, trained here: verdicts, curves, gradients and responses, beside the paper's."
@@ -268,8 +268,7 @@ def _mean_and_sd(values: Iterable[float]) -> str:
 
 
 def _command(experiment: Experiment) -> str:
-    known = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
-    name = experiment.data.name if experiment.data.name in known else f"folder:PATH/{experiment.data.name}"
+    name = experiment.data.name if experiment.data.name in DATA_NAMES else f"folder:PATH/{experiment.data.name}"
     seeds = max((run.seed + 1 for run in experiment.records), default=1)
     kept = " --validation" if experiment.validation else ""
     names = "" if set(experiment.networks) == set(NETWORKS) else f" --networks {','.join(experiment.networks)}"

@@ -13,8 +13,8 @@ from reports.judged import Judged
 from reports.markdown import code, document, picture, remake, table, text
 from reports.trained import CURVES_STYLE
 from repro.claims import FLOPS_PER_MAC_TRAINED
-from repro.degradation import NETWORKS, experiments, label
-from repro.recipe import PAPER_ITERATIONS
+from repro.degradation import experiments, label
+from repro.recipe import NETWORKS, PAPER_ITERATIONS
 from repro.records import Record
 
 TITLE = "What the full experiment takes"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
+from typing import Any
 
 from reports import wording
 from reports.markdown import picture, table, text
-from reports.trained import Trained, alt_text, data_of_gradients, gradient_ratio, mean_response, papers_responses, with_runs
+from reports.trained import Trained, alt_text, data_of_gradients, mean_response, papers_responses, with_runs
 from repro.degradation import Experiment
 from repro.recipe import PAPER_ITERATIONS
 
@@ -25,7 +26,7 @@ def gradients_section(one: Trained, caption: str, remade: str) -> Iterator[str]:
         "H15 section 4.1 thinks it unlikely that vanishing gradients are the cause: batch normalisation gives them healthy norms. If they "
         "vanished, the first layer's gradient would be a small part of the last convolution's."
     )
-    yield from _vanishing(experiment)
+    yield from _vanishing(experiment, drawn)
     yield picture(f"figures/{one.stem('gradients')}", alt_text("gradients", experiment))
     yield text(caption)
     heads = [
@@ -45,15 +46,13 @@ def gradients_section(one: Trained, caption: str, remade: str) -> Iterator[str]:
     yield remade
 
 
-def _vanishing(experiment: Experiment) -> Iterator[str]:
+def _vanishing(experiment: Experiment, drawn: list[dict[str, Any]]) -> Iterator[str]:
     """Plain56's ratio as a fact, by the rule of VANISHED."""
     over = " (geometric mean over seeds)" if len(experiment.finished("plain56")) > 1 else ""
-    for when, at in (("first", 0), ("last", -1)):
-        ratio = gradient_ratio(experiment, "plain56", at)
-        if ratio is not None:
+    for row in (row for row in drawn[1:] if row["network"] == "plain56"):
+        for when, at in (("first", 0), ("last", -1)):
+            ratio = row["ratio"][at][0]
             yield f"At plain56's {when} measurement the ratio of the two norms is {wording.rounded(ratio)}{over}. {_says(ratio)}."
-    row = next((row for row in data_of_gradients(experiment)[1:] if row["network"] == "plain56"), None)
-    if row is not None:
         lowest, iteration = min((point[0], iteration) for point, iteration in zip(row["ratio"], row["iteration"], strict=True))
         yield f"Its lowest is {wording.rounded(lowest)}, at iteration {iteration:,d}. {_says(lowest)}."
 
