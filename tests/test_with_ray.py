@@ -22,7 +22,7 @@ needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="
 #: The command, with tasks that save their state after each iteration. One of them sends a signal once, in its twentieth, to itself or
 #: to the driver. Ray takes the functions of a script, unlike those of a module, to its workers as they are here.
 SIGNALLED = """
-import os, sys
+import os, sys, time
 from pathlib import Path
 from repro import with_ray
 from repro.cli import main
@@ -41,8 +41,11 @@ def run(*words):
         if len(calls) == 20 and not Path(once).exists():
             Path(once).touch()
             os.kill(driver if target == "driver" else os.getpid(), int(number))
+            counted.pause = 5.0
+        time.sleep(counted.pause)
         return share(images, labels)
 
+    counted.pause = 0.0
     distributed.share = counted
     return with_ray._run(*words)
 
