@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from repro import machine
+
 
 @dataclass
 class Bars:
@@ -37,15 +39,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     """Prints the ratios of this run."""
     if _BARS.lines:
         terminalreporter.section("ratios in this run")
-        terminalreporter.write_line(f"{processor()}, {os.cpu_count()} CPUs, Python {platform.python_version()}")
+        terminalreporter.write_line(f"{machine.processor()}, {os.cpu_count()} CPUs, Python {platform.python_version()}")
         for line in _BARS.lines:
             terminalreporter.write_line(line)
-
-
-def processor() -> str:
-    """The processor's own name, where the system tells it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as info:  # noqa: PTH123
-            return next(line.split(":", 1)[1].strip() for line in info if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

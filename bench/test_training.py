@@ -14,17 +14,18 @@ import sys
 import torch
 
 from bench.conftest import Bars
-from repro.machine import KEEP_MEMORY, cores
+from repro.executing import variables
+from repro.machine import cores
 from repro.tables import load_ledger
 
 ITERATIONS = 60
 BAR, GPU_BAR = 3.5, 10.0
 
 
-def side_by_side(module: str, *words: object, threads: int = 1, keep_memory: bool = False) -> float:
-    """The sum of what one process for each share of the cores prints."""
+def side_by_side(module: str, *words: object, threads: int = 1, as_run: bool = False) -> float:
+    """The sum of what one process for each share of the cores prints; ``as_run`` gives them the environment of a training run."""
     shares = [cores()] if threads == len(cores()) else [[core] for core in cores()]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), **(KEEP_MEMORY if keep_memory else {})}
+    environment = variables(threads, os.environ) if as_run else {**os.environ, "OMP_NUM_THREADS": str(threads)}
     running = [
         subprocess.Popen(
             [sys.executable, "-m", module, *map(str, words)],
@@ -43,7 +44,7 @@ def test_training_resnet20_on_the_cpu(bars: Bars) -> None:
     plain = max(
         side_by_side("bench.plain_loop", n, n, ITERATIONS, "cpu", threads=n), side_by_side("bench.plain_loop", 1, 1, ITERATIONS, "cpu")
     )
-    ours = side_by_side("bench.our_loop", 2 * ITERATIONS, "cpu", keep_memory=True)
+    ours = side_by_side("bench.our_loop", 2 * ITERATIONS, "cpu", as_run=True)
     roof = side_by_side("bench.roof", "bfloat16", "cpu")
     flops = 2 * 3 * load_ledger().network("resnet20").macs * ours
     bars.add(f"ResNet-20 training, CPU, {ours:,.0f} / {plain:,.0f} images/s", ours / plain, f">= {BAR}", ours / plain >= BAR)

@@ -45,7 +45,9 @@ def _error_curves(data: Rows, theme: Theme) -> Figure:
     ]
     handles += [Patch(facecolor=theme.ink, alpha=0.25, label=f"range of {seeds} seeds")] if seeds > 1 else []
     if any(row["source"] == "paper" for row in rows):
-        handles.append(Line2D([], [], color=theme.faint, linestyle=":", label="the paper's, its 64,000 iterations on this width"))
+        handles.append(
+            Line2D([], [], color=theme.faint, linestyle=":", label="the paper's (drawn below 20 %), 64,000 iterations on this width")
+        )
     _legend(figure, handles)
     return figure
 
@@ -71,7 +73,7 @@ def _gap_bars(data: Rows, theme: Theme) -> Figure:
     errors = [row for row in rows if row["measure"] != "training loss"]
     losses = [row for row in rows if row["measure"] == "training loss"]
     figure, (left, right) = _panels(head["label"], theme, 2, 3.3, share=False, left=0.22)
-    for axes, group, title in ((left, errors, "Error, 56 less 20 layers, points"), (right, losses, "Loss, 56 less 20 layers")):
+    for axes, group, title in ((left, errors, "Error, 56 minus 20 layers, points"), (right, losses, "Loss, 56 minus 20 layers")):
         axes.set_title(title, loc="left")
         measures = list(dict.fromkeys(row["measure"] for row in group))
         for row in group:
@@ -144,7 +146,14 @@ def _layer_responses(data: Rows, theme: Theme) -> Figure:
         names = [row["network"] for row in rows if row["network"].startswith(prefix)]
         _name_networks(axes, list(names), theme)
         axes.set_xlabel("layer")
-        axes.set_ylim(0, 1.15 * max(max(*row["paper_std"], 0.0, *(point[2] for point in row["std"])) for row in rows))
+        spread = [
+            value for row in rows for value in (*row["paper_std"], *(point[1] for point in row["std"]), *(point[2] for point in row["std"]))
+        ]
+        axes.set_yscale("log")
+        axes.set_ylim(max(min(spread), 0.05) / 1.2, 3 * max(spread))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.minorticks_off()
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.grid(axis="y")
     panels[0].set_ylabel("standard deviation")
     measured = Line2D([], [], color=theme.ink, linewidth=1.3, label="this run")

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 from reports import wording
 from reports.charts import STYLE, Chart
 from repro.degradation import PLAIN_GAP, RESIDUAL_GAP, Experiment, Measure, experiments, label, measure_gap
-from repro.recipe import PAPER_ITERATIONS
+from repro.recipe import PAPER_ITERATIONS, depth_of
 from repro.records import Curve, Record
 
 FOLDER = Path(__file__).parent
@@ -82,7 +82,7 @@ def is_cifar10(experiment: Experiment) -> bool:
 
 def papers_curve(network: str, kind: Kind) -> tuple[list[int], list[float]]:
     """Iterations and errors in per cent of a network in H15 Figure 6; empty lists where it isn't drawn."""
-    panel, depth = ("resnet" if network.startswith("resnet") else "plain"), _depth(network)
+    panel, depth = ("resnet" if network.startswith("resnet") else "plain"), depth_of(network)
     rows = [row for row in _published("fig6_curves.csv") if (row["panel"], row["depth"], row["kind"]) == (panel, str(depth), kind)]
     return [int(row["iteration"]) for row in rows], [float(row["error_pct"]) for row in rows]
 
@@ -257,10 +257,6 @@ def _geometric(values: Sequence[float]) -> tuple[float, float, float]:
     """Geometric mean, lowest and highest."""
     clipped = [max(value, TINY) for value in values]
     return statistics.geometric_mean(clipped), min(clipped), max(clipped)
-
-
-def _depth(network: str) -> int:
-    return int("".join(filter(str.isdigit, network)) or 0)
 
 
 def _short(value: float) -> float:

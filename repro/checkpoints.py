@@ -5,6 +5,7 @@ The newest is ``NAME.pt`` and the one before it ``NAME.before.pt``. A damaged on
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 from pathlib import Path
@@ -43,8 +44,8 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
 
 
 def remove_checkpoints(path: Path) -> None:
-    """After the record is written, nothing is left to go on with."""
-    for file in (path, before(path)):
+    """After the record is written, nothing is left to go on with, nor what a process left that was killed while it wrote."""
+    for file in (path, before(path), *path.parent.glob(f".{glob.escape(path.name)}.*")):
         file.unlink(missing_ok=True)
 
 

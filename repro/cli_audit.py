@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from repro.auditing.lines import audit_lines
 from repro.auditing.outside import TIMEOUT, ask
 from repro.checking import Drift
+from repro.cli_json import Json, print_json
 from repro.errors import ReproError, TargetError
 from repro.layers import size
 from repro.model_lock import LockedModel, locked_input
@@ -30,7 +30,6 @@ def read_input(text: str | None) -> list[int] | None:
 
 Target = Annotated[str, typer.Argument(metavar="TARGET", help="MODULE:NAME, FILE.py:NAME, or a call such as 'FILE.py:Net(3, wide=True)'.")]
 Input = Annotated[str | None, typer.Option(metavar="CxHxW", help="The model's input; by default one that it takes.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds until the model's process is ended.")]
 
 _AUDIT_EPILOG = """Examples: `repro audit torchvision.models:resnet50` · `repro audit models/resnet.py:resnet20 --as resnet20` ·
@@ -137,8 +136,3 @@ def _failed(target: str, network: str | None, error: str) -> dict[str, Any]:
     nothing = dict.fromkeys(("params", "macs", "paper_params", "paper_macs"))
     head = {"target": target, "network": network, "verdict": "error"}
     return head | nothing | {"differences": [], "proof": None, "notes": [], "error": error, "near": None}
-
-
-def print_json(value: Any) -> None:
-    """One document, nothing else."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))

@@ -13,10 +13,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from repro.intervals import Interval, paired_interval, upper_end, welch_interval
-from repro.recipe import PAPER_ITERATIONS, Recipe, paper_recipe
+from repro.recipe import NETWORKS, PAPER_ITERATIONS, Recipe, paper_recipe
 from repro.records import Curve, Data, Record
 
-NETWORKS = ("plain20", "plain56", "resnet20", "resnet56")
 FEWEST_SEEDS = 3
 
 Measure = Literal["training error", "training loss", "training error, evaluation mode", "test error"]
@@ -175,13 +174,13 @@ class Experiment:
 
 
 def experiments(records: Iterable[Record]) -> tuple[Experiment, ...]:
-    """The records by data (name, checksum, split) and recipe, small images and short runs first.
+    """The records by data (name, checksum, split), recipe and number of processes a run, small images and short runs first.
 
     Where a run was made on several machines, the one with most runs of the experiment gives the record.
     """
-    groups: dict[tuple[Data, Recipe], list[Record]] = {}
+    groups: dict[tuple[Data, Recipe, int], list[Record]] = {}
     for record in records:
-        groups.setdefault((record.data, _without_warm_up(record.recipe)), []).append(record)
+        groups.setdefault((record.data, _without_warm_up(record.recipe), record.settings.world), []).append(record)
     found = [_experiment(group) for group in groups.values()]
     return tuple(
         sorted(found, key=lambda one: (one.data.shape[-1], one.data.name, one.recipe.iterations, one.validation, repr(one.recipe)))
@@ -227,7 +226,10 @@ def label(experiment: Experiment) -> str:
     paper = f"the paper's {PAPER_ITERATIONS:,d} iterations"
     run = paper if iterations == PAPER_ITERATIONS else f"{iterations:,d} of {paper}" if iterations < PAPER_ITERATIONS else ""
     run = run or f"{iterations:,d} iterations, the paper's are {PAPER_ITERATIONS:,d}"
-    return ", ".join([run, data.name, f"{data.shape[1]}x{data.shape[2]}", *departures(experiment.recipe)])
+    world = experiment.records[0].settings.world
+    more = [f"{world} processes a run"] if world > 1 else []
+    more += [f"{data.validation:,d} training images held out for validation"] if data.validation else []
+    return ", ".join([run, data.name, f"{data.shape[1]}x{data.shape[2]}", *more, *departures(experiment.recipe)])
 
 
 def departures(used: Recipe) -> tuple[str, ...]:
@@ -258,7 +260,7 @@ def _judge_one(experiment: Experiment, criterion: Criterion) -> Finding:
     other = why_not_the_papers(experiment) if criterion.papers_recipe_only else None
     if other or gap.paired is None or gap.upper is None:
         count = len(gap.seeds)
-        few = f"{count} {'seed has' if count == 1 else 'seeds have'} all runs that it needs; {FEWEST_SEEDS} are needed"
+        few = f"only {count} {'seed has' if count == 1 else 'seeds have'} all the runs that this needs; {FEWEST_SEEDS} are required"
         return Finding(criterion, gap, "not judged", _with_left_out(other or few, gap))
     margin = f"{criterion.margin:g}"
     if criterion.sides == 1:

@@ -56,6 +56,11 @@ class CheckpointError(ReproError):
     """A checkpoint that is damaged or belongs to another run."""
 
 
+def file_failure(error: OSError, unnamed: str) -> str:
+    """One line for a file that can't be read or written; ``unnamed`` stands where the error names none."""
+    return f"{error.filename or unnamed}: {error.strerror}; free space or correct the permissions, then run it again"
+
+
 def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     """Up to ``n`` known names that look like ``name``, best first; upper and lower case are the same."""
     spelled = {word.lower(): word for word in known}

@@ -10,22 +10,28 @@ import fcntl
 import json
 import os
 import queue
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from repro import distributed, machine
-from repro.checkpoints import remove_checkpoints
-from repro.errors import ReproError
+from repro.checkpoints import load_checkpoint, remove_checkpoints
+from repro.errors import ReproError, file_failure
 from repro.experiment import Specification, find_network
 from repro.records import write_record
 from repro.training import Run, State, train
+
+#: Seconds that another process which trains the same run, such as one whose parent was killed, has to save its state and end.
+PATIENCE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +60,36 @@ def run_here(specification: Specification, tell: Callable[[Progress], None], sto
 
     Raises ReproError where another process trains the same run. Nothing is trained where the record exists.
     """
-    device = distributed.join(specification.settings.device)
     data = specification.data.load()
-    settings = specification.settings.model_copy(update={"device": device, "world": distributed.world()})
+    settings = specification.settings.model_copy(update={"world": distributed.world()})
     run = Run(find_network(specification.network, data.classes), specification.seed, specification.recipe, data, settings)
     checkpoint = specification.checkpoints / f"{data.name}-{specification.network}-seed{specification.seed}-{specification.key}.pt"
     with _alone(checkpoint.with_suffix(".lock"), specification.title):
-        path = specification.done()
+        path = distributed.from_first(specification.done)
+        if specification.again:
+            distributed.from_first(lambda: _remove_if_over(checkpoint, specification.recipe.iterations))
         if path is None:
             record = train(run, checkpoint, tell=lambda state: tell(_progress(state)), stopping=stopping)
-            path = write_record(record, specification.records) if distributed.first() else specification.records
-        if distributed.first():
-            remove_checkpoints(checkpoint)
+            path = distributed.from_first(lambda: write_record(record, specification.records))
+        distributed.from_first(lambda: remove_checkpoints(checkpoint))
     return path
+
+
+def _remove_if_over(checkpoint: Path, iterations: int) -> None:
+    """A process that was killed after it wrote its record leaves a state in which nothing is left to train."""
+    saved = load_checkpoint(checkpoint)
+    if saved is not None and saved.get("iteration") == iterations:
+        remove_checkpoints(checkpoint)
+
+
+def attempt(specification: Specification, tell: Callable[[Progress], None], stopping: Callable[[], bool]) -> Outcome:
+    """``run_here``, with what a user can cure as a failure."""
+    try:
+        return Outcome(specification, run_here(specification, tell, stopping), None)
+    except ReproError as error:
+        return Outcome(specification, None, str(error))
+    except OSError as error:
+        return Outcome(specification, None, file_failure(error, "a file"))
 
 
 def run_side_by_side(specifications: Sequence[Specification], workers: int, tell: Tell) -> list[Outcome]:
@@ -81,13 +104,13 @@ def run_side_by_side(specifications: Sequence[Specification], workers: int, tell
     def run(specification: Specification) -> Outcome:
         core = free.get()
         try:
-            outcome = children.run(specification, core if workers > 1 or specification.settings.threads == 1 else None, tell)
+            outcome = children.run(specification, core if workers > 1 and specification.settings.threads == 1 else None, tell)
         finally:
             free.put(core)
         tell(specification, outcome)
         return outcome
 
-    with _terminated_as_interrupt(), ThreadPoolExecutor(workers) as pool:
+    with terminated_as_interrupt(), ThreadPoolExecutor(workers) as pool:
         try:
             outcomes += pool.map(run, specifications)
         except BaseException:
@@ -109,18 +132,27 @@ class _Children:
         if self._stopped:
             return Outcome(specification, None, "interrupted before it began")
         specification.checkpoints.mkdir(parents=True, exist_ok=True)
-        log = specification.checkpoints / f"{specification.title.replace(' ', '-')}.log"
+        log = specification.checkpoints / f"{specification.title.replace(' ', '-')}-{specification.key}.log"
         command = [sys.executable, "-m", "repro.executing", specification.model_dump_json(), str(-1 if core is None else core)]
         with (
             log.open("w") as errors,
             subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=errors, text=True, env=_environment(specification.settings.threads), process_group=0
+                command,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=variables(specification.settings.threads, os.environ),
+                process_group=0,
             ) as child,
         ):
             self._running.add(child)
+            if self._stopped:  # while it was started
+                child.terminate()
             end: dict[str, Any] = {}
             assert child.stdout is not None
             for line in child.stdout:
+                if not line.startswith("{"):  # a library's own words
+                    continue
                 said = json.loads(line)
                 if "iteration" in said:
                     tell(specification, Progress(**said))
@@ -131,28 +163,34 @@ class _Children:
         if "record" in end:
             log.unlink(missing_ok=True)
             return Outcome(specification, Path(end["record"]), None)
+        if code == -signal.SIGTERM and self._stopped:
+            log.unlink(missing_ok=True)
+            return Outcome(specification, None, "interrupted before its first iteration")
         return Outcome(specification, None, end.get("failure") or _ending(code, log))
 
     def stop(self) -> None:
         """Asks all to save their state and end."""
         self._stopped = True
-        for child in self._running:
+        for child in tuple(self._running):
             child.terminate()
 
 
 def _ending(code: int, log: Path) -> str:
     if code < 0:
         return f"ended by signal {signal.Signals(-code).name}; start the same command again: it goes on from the last checkpoint"
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    said = log.read_text(errors="replace") if log.exists() else ""
+    lines = [line for line in said.splitlines() if line.strip()]
     return f"exit code {code}: {lines[-1] if lines else 'no message'} ({log})"
 
 
-def _environment(threads: int) -> dict[str, str]:
-    return {**machine.KEEP_MEMORY, **os.environ, "OMP_NUM_THREADS": str(threads), "TORCHINDUCTOR_COMPILE_THREADS": str(threads)}
+def variables(threads: int, inherited: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What the environment of a run's process holds from its start; only the threads are set against what is ``inherited``."""
+    own = {**machine.KEEP_MEMORY, "CUBLAS_WORKSPACE_CONFIG": ":4096:8", **(inherited or {})}
+    return own | {"OMP_NUM_THREADS": str(threads), "TORCHINDUCTOR_COMPILE_THREADS": str(threads)}
 
 
 @contextmanager
-def _terminated_as_interrupt() -> Iterator[None]:
+def terminated_as_interrupt() -> Iterator[None]:
     """SIGTERM does what Ctrl-C does."""
 
     def interrupt(*_: object) -> None:
@@ -167,16 +205,22 @@ def _terminated_as_interrupt() -> Iterator[None]:
 
 @contextmanager
 def _alone(lock: Path, title: str) -> Iterator[None]:
-    """Holds a lock that ends with the process. The other processes of one distributed run don't ask for it."""
-    if not distributed.first():
-        yield
-        return
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ReproError(f"{title} is being trained by another process, which holds {lock}; wait for it, or end it") from None
+    """Holds a lock that ends with the process; where several share a run, the first one holds it."""
+
+    def take() -> None:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = held.enter_context(lock.open("w"))
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise ReproError(f"{title} is being trained by another process, which holds {lock}; wait for it, or end it") from None
+                time.sleep(0.1)
+
+    with ExitStack() as held:
+        distributed.from_first(take)
         yield
 
 
@@ -193,10 +237,6 @@ class Stop:
         self._stepping = True
         return self._asked
 
-    def ask(self) -> None:
-        """Asks from inside the process."""
-        self._asked = True
-
     def _ask(self, *_: object) -> None:
         self._asked = True
         if not self._stepping:
@@ -205,6 +245,14 @@ class Stop:
 
 def _progress(state: State) -> Progress:
     return Progress(state.iteration, state.curves["train"][-1][2], state.rates[-1] if state.rates else None)
+
+
+def _end_unheard() -> None:
+    """Ends the run, its state saved, as soon as nobody listens any more: a parent that was killed can't ask for it."""
+    listener = select.poll()
+    listener.register(sys.stdout.fileno(), 0)  # reports nothing but the end
+    listener.poll()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main(text: str, core: str) -> int:
@@ -216,22 +264,17 @@ def main(text: str, core: str) -> int:
     def say(**words: object) -> None:
         try:
             print(json.dumps(words), flush=True)
-        except BrokenPipeError:  # nobody listens any more: save and end
+        except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            stop.ask()
 
+    threading.Thread(target=_end_unheard, daemon=True).start()
     try:
-        path = run_here(specification, lambda now: say(iteration=now.iteration, error=now.error, rate=now.rate), stop)
-        say(record=str(path))
-        return 0
+        outcome = attempt(specification, lambda now: say(iteration=now.iteration, error=now.error, rate=now.rate), stop)
     except KeyboardInterrupt:
         say(failure="interrupted; its state is saved")
         return 130
-    except ReproError as error:
-        say(failure=str(error))
-    except OSError as error:
-        say(failure=f"{error.filename or 'a file'}: {error.strerror}; free space or correct the permissions, then run it again")
-    return 2
+    say(**({"record": str(outcome.record)} if outcome.record else {"failure": outcome.failure}))
+    return 0 if outcome.record else 2
 
 
 if __name__ == "__main__":

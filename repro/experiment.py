@@ -8,16 +8,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from repro import distributed
 from repro.data import Dataset, load
 from repro.errors import ReproError, UnknownName
 from repro.machine import fast_settings
-from repro.recipe import PAPER_ITERATIONS, SCALED_ITERATIONS, Recipe, paper_recipe
+from repro.recipe import NETWORKS, PAPER_ITERATIONS, SCALED_ITERATIONS, SEEDS, Recipe, depth_of, paper_recipe
 from repro.records import Part, Settings, find_record, run_key
 from repro.tables import Network, load_ledger
 from repro.training import describe
-
-NETWORKS = ("plain20", "plain56", "resnet20", "resnet56")
-SEEDS = 3
 
 
 class Choice(Part):
@@ -31,7 +29,8 @@ class Choice(Part):
 
     def load(self) -> Dataset:
         """The data. Raises ReproError where it's missing or damaged."""
-        return load(self.name, self.root, validation=self.validation, size=self.size, skip_bad=self.skip_bad)
+        options = {"validation": self.validation, "skip_bad": self.skip_bad}
+        return distributed.from_first(lambda: load(self.name, self.root, size=self.size, **options))
 
 
 class Specification(Part):
@@ -63,8 +62,8 @@ def find_network(name: str, classes: int = 10) -> Network:
     With more or fewer than ten ``classes``, the last layer has as many. Raises ReproError where the depth isn't 6n+2.
     """
     ledger = load_ledger()
-    match = re.fullmatch(r"(plain|resnet)(\d{1,5})", name)
-    if match is None:
+    match = re.fullmatch(r"(plain|resnet)(0|[1-9]\d{0,4})", name)
+    if match is None or (name in ledger.networks and ledger.network(name).table.where != "Section 4.2"):
         raise UnknownName("network", name, [known for known in ledger.networks if ledger.network(known).table.where == "Section 4.2"])
     kind, depth = match[1], int(match[2])
     n, rest = divmod(depth - 2, 6)
@@ -83,11 +82,6 @@ def find_network(name: str, classes: int = 10) -> Network:
     return replace(network, layers=(*body, last))
 
 
-def depth_of(name: str) -> int:
-    """The number in a name: ``plain56`` has 56 layers with weights."""
-    return int(re.sub(r"\D", "", name))
-
-
 def plan(
     choice: Choice,
     networks: Sequence[str],
@@ -103,7 +97,8 @@ def plan(
     Reads the data once, since recipe and layers depend on it. Raises ReproError for what doesn't exist or makes no sense.
     """
     data = choice.load()
-    found = [find_network(name, data.classes) for name in networks]
+    described = describe(data)
+    found = [find_network(name, data.classes) for name in dict.fromkeys(networks)]
     iterations = iterations or SCALED_ITERATIONS.get(data.name, PAPER_ITERATIONS)
     height, width = data.train.images.shape[1:3]
     runs = []
@@ -113,7 +108,7 @@ def plan(
     checkpoints, records = (folder.resolve() for folder in folders)
     return [
         Specification(
-            key=run_key(name, seed, used, describe(data)),
+            key=run_key(name, seed, used, described, distributed.world()),
             network=name,
             seed=seed,
             recipe=used,
@@ -123,7 +118,7 @@ def plan(
             records=records,
             again=again,
         )
-        for seed in seeds
+        for seed in dict.fromkeys(seeds)
         for name, used, settings in runs
     ]
 

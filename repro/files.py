@@ -39,14 +39,18 @@ def write_once(path: Path, content: bytes) -> Path:
 
 def _written_beside(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    name = None
     try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(handle)
             os.fchmod(handle, 0o644)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+    except BaseException as error:
+        if name is not None:
+            Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):  # a full disk names no file, and a read-only folder the temporary one
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
     return Path(name)

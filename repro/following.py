@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
@@ -18,19 +19,36 @@ from repro.executing import Outcome, Progress, Stop, Tell, run_here, run_side_by
 from repro.experiment import Specification
 from repro.printing import console
 from repro.records import read_record
+from repro.with_ray import run_on_ray
 
 
-def follow(runs: Sequence[Specification], workers: int | None) -> list[Outcome]:
+def follow(runs: Sequence[Specification], workers: int | None, *, on_ray: bool = False) -> list[Outcome]:
     """Trains what has no record yet, with a line of progress for each run on standard error, and says how each ended."""
-    found = {run.title: run.done() for run in runs}
+    distributed.check_shares(len(runs), runs[0].recipe.batch)
+    found = distributed.from_first(lambda: {run.title: run.done() for run in runs})
     missing = [run for run in runs if not found[run.title]]
     ended = [Outcome(run, found[run.title], None) for run in runs if found[run.title]]
+    workers = workers or (len(missing) if on_ray else _workers(runs))
+    if distributed.first():
+        _say_plan(runs, len(missing), workers)
     if not missing:
         return ended
     with _shown(missing) as tell:
         if distributed.world() > 1:
-            return ended + [_together(run, tell) for run in missing]
-        return ended + run_side_by_side(missing, workers or _workers(missing), tell)
+            return [_together(missing[0], tell)]
+        if on_ray:
+            return ended + run_on_ray(missing, workers, tell)
+        return ended + run_side_by_side(missing, workers, tell)
+
+
+def _say_plan(runs: Sequence[Specification], missing: int, workers: int) -> None:
+    """At once, since torch and the data take a while to load."""
+    where = os.path.relpath(runs[0].records)
+    if missing < len(runs):
+        done = len(runs) - missing
+        print(f"{done} of {len(runs)} runs have a record in {where} and aren't trained anew; --again trains them", file=sys.stderr)
+    if missing:
+        print(f"{missing} runs to train, {min(workers, missing)} at a time; records go to {where}", file=sys.stderr, flush=True)
 
 
 def findings(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -57,8 +75,8 @@ def print_outcomes(found: dict[str, Any]) -> None:
         for finding in shown:
             out.print(f"  {finding['verdict']}: {finding['criterion']['sentence']} ({finding['reason']})", soft_wrap=True)
     for failure in found["failures"]:
-        out.print(f"[red]{failure['run']}: {failure['reason']}[/]", soft_wrap=True)
-    out.print("curves, intervals and figures: `repro report`", soft_wrap=True)
+        out.print(f"[red]{escape(failure['run'])}: {escape(failure['reason'])}[/]", soft_wrap=True)
+    out.print("curves, intervals and figures of what is in reports/records: `repro report`", soft_wrap=True)
 
 
 def _workers(runs: Sequence[Specification]) -> int:
@@ -70,10 +88,9 @@ def _workers(runs: Sequence[Specification]) -> int:
 
 def _together(run: Specification, tell: Tell) -> Outcome:
     """One run that several processes share, this one among them."""
-    try:
-        return Outcome(run, run_here(run, lambda now: tell(run, now), Stop()), None)
-    finally:
-        distributed.leave()
+    outcome = Outcome(run, run_here(run, lambda now: tell(run, now), Stop()), None)
+    tell(run, outcome)
+    return outcome
 
 
 @contextmanager
@@ -100,7 +117,7 @@ def _shown(runs: Sequence[Specification]) -> Iterator[Tell]:
                         bars.start_task(task)
                     bars.update(task, completed=now.iteration, visible=True, now=_words(now))
                 elif now.failure:
-                    bars.update(task, visible=True, now=f"[red]{now.failure}[/]")
+                    bars.update(task, visible=True, now=f"[red]{escape(now.failure)}[/]")
 
             yield tell
     else:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from repro.counting.with_torch import InMode
 from repro.data import Feeder, Split
 
 EVALUATION_BATCH = 500  #: images; what they hold between layers then fits a small machine
@@ -30,13 +31,8 @@ def evaluate(net: nn.Module, feeder: Feeder, split: Split, precision: AbstractCo
 @contextmanager
 def evaluating(net: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients, then the mode as it was."""
-    training = net.training
-    net.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        net.train(training)
+    with InMode(net, training=False), torch.no_grad():
+        yield
 
 
 def gradient_layers(net: nn.Module) -> list[str]:
@@ -73,4 +69,4 @@ def response_stds(net: nn.Module, feeder: Feeder, images: Tensor, precision: Abs
     finally:
         for hook in hooks:
             hook.remove()
-    return {name.removesuffix("_bn"): (square / n - (total / n) ** 2) ** 0.5 for name, (total, square, n) in totals.items()}
+    return {name.removesuffix("_bn"): max(square / n - (total / n) ** 2, 0.0) ** 0.5 for name, (total, square, n) in totals.items()}

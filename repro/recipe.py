@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from repro.errors import ReproError
+
+#: The experiment: plain against residual, at the depths of H15 Figures 1 and 6, and from how many seeds by default.
+NETWORKS = ("plain20", "plain56", "resnet20", "resnet56")
+SEEDS = 3
 
 PAPER_ITERATIONS = 64_000
 
@@ -70,6 +75,11 @@ def paper_recipe(depth: int, iterations: int = PAPER_ITERATIONS, *, pad: int = 4
         batch=batch,
         warm_up_lr=0.01 if depth >= WARM_UP_DEPTH else None,
     )
+
+
+def depth_of(name: str) -> int:
+    """The number in a name: ``plain56`` has 56 layers with weights."""
+    return int(re.sub(r"\D", "", name))
 
 
 def _log_interval(iterations: int) -> int:

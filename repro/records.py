@@ -16,6 +16,9 @@ from repro.recipe import Recipe
 
 FORMAT = 1
 
+#: Data sets that have a name; a record of any other folder of images has the folder's.
+DATA_NAMES = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
+
 
 class Part(BaseModel):
     """A part of a record: frozen, and without keys that nobody knows."""
@@ -36,7 +39,8 @@ class Data(Part):
 
 
 class Settings(Part):
-    """How the machine was used: what may change the last bit of a loss, but not what is computed. ``world`` counts processes."""
+    """How the machine was used: what may change the last bit of a loss, but not what is computed. Only ``world``, the number of
+    processes that share a run, changes that too: each has batch statistics of its own."""
 
     device: str
     dtype: Literal["float32", "bfloat16"]
@@ -129,12 +133,21 @@ class Record(Part):
     @property
     def key(self) -> str:
         """What makes two runs the same run."""
-        return run_key(self.network, self.seed, self.recipe, self.data)
+        return run_key(self.network, self.seed, self.recipe, self.data, self.settings.world)
 
 
-def run_key(network: str, seed: int, recipe: Recipe, data: Data) -> str:
-    """Equal where network, seed, recipe and data (with its checksum and split) are; twelve hexadecimal digits."""
-    parts = [network, seed, TypeAdapter(Recipe).dump_python(recipe, mode="json"), data.model_dump(mode="json")]
+def run_key(network: str, seed: int, recipe: Recipe, data: Data, world: int = 1) -> str:
+    """Equal where network, seed, recipe and data (with its checksum and split) are; twelve hexadecimal digits.
+
+    So must ``world`` be: each process has batch statistics of its own, which changes what is computed.
+    """
+    parts = [
+        network,
+        seed,
+        TypeAdapter(Recipe).dump_python(recipe, mode="json"),
+        data.model_dump(mode="json"),
+        *([world] if world > 1 else []),
+    ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
 
@@ -164,4 +177,5 @@ def read_record(path: Path) -> Record:
 
 def find_record(folder: Path, key: str) -> Path | None:
     """The file of a run, whatever hardware it ran on, or None."""
-    return next(iter(sorted(folder.glob(f"*/*-{key}*.json"))), None)
+    # of repeats, which have longer names, the first
+    return min(folder.glob(f"*/*-{key}*.json"), key=lambda path: (len(path.name), path), default=None)

@@ -7,10 +7,11 @@ order, and a run that goes on from a checkpoint sees what it would have seen.
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from repro.recipe import Recipe
 from repro.records import Curve, Curves, Data, Gradients, Rate, Record, Responses, Score, Settings, run_key
 from repro.tables import Network
 
-CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_SECONDS = float(os.environ.get("REPRO_CHECKPOINT_SECONDS", "60"))
 RESPONSE_IMAGES = 2_000
 
 
@@ -46,7 +47,7 @@ class Run:
     @property
     def key(self) -> str:
         """What makes two runs the same run."""
-        return run_key(self.network.name, self.seed, self.recipe, describe(self.data))
+        return run_key(self.network.name, self.seed, self.recipe, describe(self.data), self.settings.world)
 
 
 @dataclass(slots=True)
@@ -78,16 +79,17 @@ def train(
     ``tell`` hears of each log interval. Where ``stopping`` says so, the state is saved and KeyboardInterrupt raised.
     Raises CheckpointError where the checkpoint is damaged or belongs to a run with other settings.
     """
+    run = replace(run, data=run.data.to(run.settings.device))
     recipe = run.recipe
-    feeder = Feeder(run.data.to(run.settings.device), pad=recipe.pad, mirror=recipe.mirror)
+    feeder = Feeder(run.data, pad=recipe.pad, mirror=recipe.mirror)
     state = _begin(run, checkpoint)
     net, optimizer = state.net, state.optimizer
-    scores = distributed.wrap(_compiled(net, run.settings))
+    scores = _compiled(net, run.settings)
     began = time.monotonic() - state.seconds
     saved = interval = time.monotonic()
     first, reason = True, None
 
-    while state.iteration < recipe.iterations and reason is None:
+    while state.iteration < recipe.iterations:
         i = state.iteration
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr_at(i, state.warming_up)
@@ -96,25 +98,28 @@ def train(
             output = scores(images)
         loss = cross_entropy(output.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
+        loss, wrong = loss.detach(), (output.detach().argmax(1) != labels).float().mean()
+        distributed.average([loss, wrong, *(weight.grad for weight in net.parameters() if weight.grad is not None)])
         if i % recipe.test_every == 0:
             state.gradients.append([i, *gradient_norms(net)])
         optimizer.step()
         optimizer.zero_grad()
-        state.losses[i] = loss.detach()
-        state.wrong[i] = (output.detach().argmax(1) != labels).float().mean()
+        state.losses[i], state.wrong[i] = loss, wrong
         state.iteration = i = i + 1
 
         last = i == recipe.iterations
         if i % recipe.log_every == 0 or last:
             images_seen = recipe.batch * (i - _logged(state))
             reason = _log(state, recipe)  # here the host waits for the device
+            if reason is not None:
+                break
             if not first:  # the first interval after a start holds the compiler's time
                 state.rates.append(images_seen / (time.monotonic() - interval))
-            if (i % recipe.test_every == 0 or last) and reason is None:
+            if i % recipe.test_every == 0 or last:
                 _test(state, run, feeder)
             first, interval = False, time.monotonic()
             tell(state)
-        stop = distributed.anyone(stopping(), run.settings.device) if i % recipe.log_every == 0 or run.settings.world == 1 else False
+        stop = _stop(stopping, i, run)
         if stop or time.monotonic() - saved > CHECKPOINT_SECONDS:
             state.seconds, paused = time.monotonic() - began, time.monotonic()
             _save(state, run, checkpoint)
@@ -173,7 +178,7 @@ def _begin(run: Run, checkpoint: Path) -> State:
     optimizer = torch.optim.SGD(net.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True)
     empty = torch.zeros(recipe.iterations, device=device)
     state = State(net, optimizer, empty, empty.clone(), warming_up=recipe.warm_up_lr is not None)
-    saved = load_checkpoint(checkpoint)
+    saved = distributed.from_first(lambda: load_checkpoint(checkpoint))
     if saved is not None:
         _restore(state, saved, run, checkpoint)
     state.starts += 1
@@ -186,7 +191,7 @@ PLAIN = ("iteration", "warming_up", "curves", "gradients", "rates", "seconds", "
 
 def _identity(run: Run) -> dict[str, Any]:
     """What a checkpoint must share with the run that goes on from it."""
-    return {"run": run.key, "torch": torch.__version__, **run.settings.model_dump()}
+    return {"run": run.key, "torch": str(torch.__version__), **run.settings.model_dump()}
 
 
 def _save(state: State, run: Run, path: Path) -> None:
@@ -211,13 +216,17 @@ def _restore(state: State, saved: dict[str, Any], run: Run, path: Path) -> None:
                 f"{path}: {name} is {found!r}, but this run has {expected!r}, and would not end where the other would; "
                 "use the same, or remove the checkpoint to start again"
             )
-    state.net.load_state_dict(saved["net"])
-    state.optimizer.load_state_dict(saved["optimizer"])
-    state.losses.copy_(saved["losses"])
-    state.wrong.copy_(saved["wrong"])
-    torch.set_rng_state(saved["random"])
-    for name in PLAIN:
-        setattr(state, name, saved[name])
+    try:
+        state.net.load_state_dict(saved["net"])
+        state.optimizer.load_state_dict(saved["optimizer"])
+        state.losses.copy_(saved["losses"])
+        state.wrong.copy_(saved["wrong"])
+        torch.set_rng_state(saved["random"])
+        for name in PLAIN:
+            setattr(state, name, saved[name])
+    except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise CheckpointError(f"{path}: written by another version ({reason}); remove it to start the run again") from None
 
 
 def _compiled(net: PaperNet, settings: Settings) -> Callable[[Tensor], Tensor]:
@@ -225,6 +234,13 @@ def _compiled(net: PaperNet, settings: Settings) -> Callable[[Tensor], Tensor]:
         return net
     graphs = torch.device(settings.device).type == "cuda"
     return torch.compile(net, mode="reduce-overhead" if graphs else None, dynamic=False)
+
+
+def _stop(stopping: Callable[[], bool], i: int, run: Run) -> bool:
+    """Whether to stop after an iteration. Several devices, whose host would have to wait for them, agree at each log only."""
+    if run.settings.world > 1 and run.settings.device != "cpu" and i % run.recipe.log_every:
+        return False
+    return distributed.anyone(stopping(), run.settings.device)
 
 
 def _logged(state: State) -> int:
@@ -235,9 +251,7 @@ def _logged(state: State) -> int:
 def _log(state: State, recipe: Recipe) -> str | None:
     """Adds the interval since the last log to the curve; returns why the run can't go on, if so."""
     span = slice(_logged(state), state.iteration)
-    losses, wrong = distributed.mean(state.losses[span]), distributed.mean(state.wrong[span])
-    state.losses[span], state.wrong[span] = losses, wrong
-    losses, wrong = losses.cpu(), wrong.cpu()
+    losses, wrong = state.losses[span].cpu(), state.wrong[span].cpu()
     bad = (~losses.isfinite()).nonzero()
     if len(bad):
         at = int(bad[0])

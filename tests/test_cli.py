@@ -127,7 +127,10 @@ def test_ctrl_c_ends_with_one_line_and_exit_code_130() -> None:
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background would ignore Ctrl-C
     )
-    time.sleep(3)  # of about twenty seconds
+    maps = Path(f"/proc/{process.pid}/maps")
+    until = time.monotonic() + 60
+    while "libtorch" not in maps.read_text() and time.monotonic() < until:  # from then on the command is at work, for some seconds
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -202,7 +202,7 @@ def test_what_is_the_papers_recipe(make_record: Make, changes: dict[str, Any], i
 def test_two_seeds_get_no_interval_and_no_verdict(make_record: Make) -> None:
     finding = verdicts(runs(make_record, {network: errors[:2] for network, errors in ERRORS.items()}))["plain-degrades"]
     assert (finding.verdict, finding.gap.paired, finding.gap.welch, finding.gap.mean) == ("not judged", None, None, 48.0)
-    assert finding.reason == "2 seeds have all runs that it needs; 3 are needed"
+    assert finding.reason == "only 2 seeds have all the runs that this needs; 3 are required"
     alone = verdicts([make_record("plain20", 0)])["plain-degrades"]
     assert (alone.verdict, alone.gap.mean) == ("not judged", None)
 

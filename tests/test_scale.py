@@ -10,7 +10,7 @@ import pytest
 from reports.judged import Judged
 from reports.pages.scale import ON_A_GPU, hours, machines_of, makespan, scale_charts, write_scale
 from repro import Ledger
-from repro.degradation import NETWORKS
+from repro.recipe import NETWORKS
 from repro.records import Record
 
 Make = Callable[..., Record]
@@ -62,7 +62,7 @@ def test_a_gpu_is_not_measured_until_it_is(ledger: Ledger, make_record: Make) ->
     assert f"`{ON_A_GPU}` adds its rows" in write_scale(Judged.of(ledger, on_a_cpu))
     both = write_scale(Judged.of(ledger, on_a_cpu + on_a_gpu))
     assert "not measured here" not in both
-    assert "| GPU X: one cuda device a run, bfloat16 | resnet56 | 256 | 1 | 96 | 8.9 |" in both
+    assert "| GPU X: one cuda device a run, bfloat16 | resnet56 | 256 | 1 to 9,000,000,000 | 1 | 96 | 8.9 |" in both
 
 
 def test_a_machine_without_all_networks_has_rates_and_no_hours(ledger: Ledger, make_record: Make) -> None:

@@ -14,7 +14,8 @@ from reports.pages.degradation import EXPECTED, write_degradation
 from reports.render import draw_figure, render_reports, write_reports
 from reports.trained import KINDS, charts_of, data_of_curves, gradient_ratio, name_experiments, papers_last, papers_responses
 from repro import Ledger
-from repro.degradation import NETWORKS, experiments
+from repro.degradation import experiments
+from repro.recipe import NETWORKS
 from repro.records import Record, write_record
 
 Make = Callable[..., Record]
@@ -92,14 +93,14 @@ def test_re_encoded_images_are_never_called_cifar10(ledger: Ledger, make_record:
     assert "fails to train" not in written, "5.8 % takes 64,000 iterations there too"
     assert "## cifar10, the paper's 64,000 iterations: no record yet" in written
     assert "| needs `--validation` |" in written
-    assert "3 are needed" in written
+    assert "3 are required" in written
 
 
 @pytest.mark.parametrize(
     ("first", "says"),
     [
         (0.001, "It is below 0.01: the gradients vanish towards the input here, which the paper doesn't expect."),
-        (0.5, "It is between 0.01 and 100: the gradients don't vanish, as the paper says."),
+        (0.5, "It is between 0.01 and 100: the gradients don't vanish."),
         (500.0, "It is above 100: the gradients don't vanish, they grow towards the input."),
     ],
 )

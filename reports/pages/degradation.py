@@ -10,10 +10,22 @@ from reports import wording
 from reports.judged import Judged
 from reports.markdown import anchor, code, document, link, picture, remake, table, text
 from reports.pages.signals import gradients_section, responses_section
-from reports.trained import Trained, alt_text, is_cifar10, name_experiments, papers_last, with_runs
-from repro.degradation import CRITERIA, FEWEST_SEEDS, Criterion, Experiment, Finding, Measure, judge, label, protocols, why_not_the_papers
+from reports.trained import Trained, alt_text, data_of_gaps, is_cifar10, name_experiments, papers_last, with_runs
+from repro.degradation import (
+    CRITERIA,
+    FEWEST_SEEDS,
+    Criterion,
+    Experiment,
+    Finding,
+    Measure,
+    judge,
+    label,
+    protocols,
+    why_not_the_papers,
+)
 from repro.intervals import Interval
-from repro.recipe import PAPER_ITERATIONS
+from repro.recipe import NETWORKS, PAPER_ITERATIONS
+from repro.records import DATA_NAMES
 
 TITLE = "Degradation: is deeper worse?"
 ABOUT = "Plain against residual networks at 20 and 56 layers, trained here: verdicts, curves, gradients and responses, beside the paper's."
@@ -25,8 +37,8 @@ PROTOCOLS = """\
 *Running* is the training error of the last stretch (the last 1,000 of 64,000 iterations, or the last eighth of a shorter run): \
 augmented images, batch normalisation in training mode. The criteria judge it. *Evaluation mode* is the whole training set, not \
 augmented, after the last iteration. *Last* is the test error after the last iteration, as the paper reports it. *Selected* is the test \
-error at the iteration with the lowest validation error, and *best* the lowest test error of all. *Flatters* is how much lower than \
-*last* a protocol comes out, in points."""
+error at the iteration with the lowest validation error, and *best* the lowest test error of all. *Flatters* is how many points lower \
+than *last* the protocol reports."""
 
 #: Above this running training error in per cent, on data that is easier than CIFAR-10, a network hasn't trained.
 FAILS = 20.0
@@ -80,8 +92,22 @@ def _overview(trained: tuple[Trained, ...]) -> Iterator[str]:
     if trained:
         yield table(["run", *(criterion.id for criterion in CRITERIA)], rows)
         yield remake(*(_command(one.experiment) for one in trained))
+        yield from _untrained(trained)
     else:
         yield f"No record yet: {code(EXPECTED['digits'])} makes the first."
+
+
+def _untrained(trained: tuple[Trained, ...]) -> Iterator[str]:
+    """Which scaled runs exaggerate the effect, since plain56 doesn't get anywhere in them."""
+    ends = {one.name: one.experiment.values("plain56", "training error") for one in trained if why_not_the_papers(one.experiment)}
+    failing = [
+        f"{text(name)} ({statistics.fmean(values):.1f} %)" for name, values in ends.items() if values and statistics.fmean(values) > FAILS
+    ]
+    if failing:
+        yield (
+            f"In {wording.joined(failing)} plain56 hardly trains at all in so few iterations; in brackets its running training error. Its "
+            "gap is far larger there than the paper's, and shows the direction of the effect, not its size."
+        )
 
 
 def _verdict(finding: Finding) -> str:
@@ -107,7 +133,8 @@ def _section(judged: Judged, one: Trained) -> Iterator[str]:
         ["criterion", "mean gap >", "95 % interval, paired >", "Welch >", "seeds >", "verdict", "why"], map(_finding, judge(experiment))
     )
     yield remade
-    yield picture(f"figures/{one.stem('gaps')}", alt_text("gaps", experiment))
+    if data_of_gaps(experiment):
+        yield picture(f"figures/{one.stem('gaps')}", alt_text("gaps", experiment))
     yield "### Errors by network"
     yield PROTOCOLS
     if is_cifar10(experiment):
@@ -146,7 +173,7 @@ def _remarks(experiment: Experiment) -> Iterator[str]:
     for run in experiment.failed:
         yield text(f"Not finite: {run.network}, seed {run.seed}: {run.reason}. Its seed is left out wherever this run would be needed.")
     if experiment.repeats:
-        yield f"{wording.several(len(experiment.repeats), 'further record')} of the same runs, from other machines, aren't used."
+        yield f"{wording.several(len(experiment.repeats), 'further record')} of the same runs, repeats, aren't used."
     if experiment.data.name == "cifar10-jpeg":
         yield "The images are CIFAR-10's, re-encoded as JPEG, which loses a little. This isn't CIFAR-10."
     ends, paper = experiment.values("plain56", "training error"), papers_last("plain56", "train")
@@ -158,7 +185,7 @@ def _remarks(experiment: Experiment) -> Iterator[str]:
         yield f"plain56 ends at {here} here; in Figure 6, after {PAPER_ITERATIONS:,d} iterations, it ends at {paper:.1f} %."
     elif statistics.fmean(ends) > FAILS:
         yield (
-            f"plain56 *fails to train in this budget*: it ends at {here}. That isn't the effect of Figure 6 in its size, where it ends at "
+            f"plain56 *fails to train in this budget*: it ends at {here}. This is far larger than the effect in Figure 6, where it ends at "
             f"{paper:.1f} % on CIFAR-10 after {PAPER_ITERATIONS:,d} iterations."
         )
 
@@ -241,8 +268,8 @@ def _mean_and_sd(values: Iterable[float]) -> str:
 
 
 def _command(experiment: Experiment) -> str:
-    known = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
-    name = experiment.data.name if experiment.data.name in known else f"folder:PATH/{experiment.data.name}"
+    name = experiment.data.name if experiment.data.name in DATA_NAMES else f"folder:PATH/{experiment.data.name}"
     seeds = max((run.seed + 1 for run in experiment.records), default=1)
     kept = " --validation" if experiment.validation else ""
-    return f"repro degradation --data {name} --seeds {seeds} --iterations {experiment.recipe.iterations}{kept}"
+    names = "" if set(experiment.networks) == set(NETWORKS) else f" --networks {','.join(experiment.networks)}"
+    return f"repro degradation --data {name} --seeds {seeds} --iterations {experiment.recipe.iterations}{kept}{names}"

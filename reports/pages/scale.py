@@ -13,12 +13,12 @@ from reports.judged import Judged
 from reports.markdown import code, document, picture, remake, table, text
 from reports.trained import CURVES_STYLE
 from repro.claims import FLOPS_PER_MAC_TRAINED
-from repro.degradation import NETWORKS, experiments, label
-from repro.recipe import PAPER_ITERATIONS
+from repro.degradation import experiments, label
+from repro.recipe import NETWORKS, PAPER_ITERATIONS
 from repro.records import Record
 
 TITLE = "What the full experiment takes"
-ABOUT = "Hours of the degradation experiment in the paper's length, by machine and number of workers, from measured rates."
+ABOUT = "Hours of the degradation experiment at the paper's length, by machine and number of workers, from measured rates."
 SEEDS = 5
 BATCH = 128
 WORKERS = (1, 2, 4, 5, 10, 20)
@@ -33,13 +33,15 @@ ON_A_GPU = "repro degradation --data cifar10 --seeds 1 --iterations 5000 --devic
 
 @dataclass(frozen=True)
 class Machine:
-    """A worker: hardware and how a run uses it, with its rates (images a second, the median of each run) by network."""
+    """A worker: hardware and how a run uses it, with its rates by network: images a second, the median of each run, and the
+    slowest and the fastest log interval of all runs."""
 
     hardware: str
     device: str
     dtype: str
     threads: int
     rates: Mapping[str, tuple[float, ...]]
+    ranges: Mapping[str, tuple[float, float]]
 
     @property
     def name(self) -> str:
@@ -80,12 +82,18 @@ def makespan(lengths: list[float], workers: int) -> float:
 
 def machines_of(records: tuple[Record, ...]) -> list[Machine]:
     """The machines that have rates at 32x32, in one process a run."""
-    found: dict[tuple[str, str, str, int], dict[str, list[float]]] = {}
+    found: dict[tuple[str, str, str, int], dict[str, list[tuple[float, ...]]]] = {}
     for record in _measured(records):
         key = (record.environment.hardware, record.settings.device, record.settings.dtype, record.settings.threads)
-        median = statistics.median(record.rate.images_per_second)
-        found.setdefault(key, {}).setdefault(record.network, []).append(median)
-    return [Machine(*key, {name: tuple(rates) for name, rates in networks.items()}) for key, networks in sorted(found.items())]
+        found.setdefault(key, {}).setdefault(record.network, []).append(record.rate.images_per_second)
+    return [
+        Machine(
+            *key,
+            {name: tuple(statistics.median(run) for run in runs) for name, runs in networks.items()},
+            {name: (min(map(min, runs)), max(map(max, runs))) for name, runs in networks.items()},
+        )
+        for key, networks in sorted(found.items())
+    ]
 
 
 def scale_charts(judged: Judged) -> tuple[Chart, ...]:
@@ -124,15 +132,31 @@ def _rates(judged: Judged, machines: list[Machine]) -> Iterator[str]:
     yield (
         "Images a second in training, the median over the log intervals of a run and then over runs. "
         f"Measured in: {text('; '.join(runs))}. "
-        f"A training step costs {MACS_PER_MAC_TRAINED} MACs for each MAC of the network."
+        f"A training step costs {MACS_PER_MAC_TRAINED} MACs for each MAC of the network. Where the slowest and the fastest interval "
+        "lie far apart, the machine did other work meanwhile, and the hours below are too many."
     )
-    heads = ["machine", "network", "images/s >", "runs >", "10^9 MACs/s in training >", "hours of one full run >"]
+    heads = [
+        "machine",
+        "network",
+        "images/s >",
+        "slowest to fastest interval >",
+        "runs >",
+        "10^9 MACs/s in training >",
+        "hours of one full run >",
+    ]
     rows = []
     for machine in machines:
         for network in sorted(machine.rates, key=lambda name: (_macs(judged, name), name)):
             rate, macs = machine.rate(network), _macs(judged, network)
             achieved = f"{MACS_PER_MAC_TRAINED * macs * rate / 10**9:,.0f}" if macs else ""
-            cells = [f"{rate:,.0f}", str(len(machine.rates[network])), achieved, f"{machine.run_hours(network):,.1f}"]
+            low, high = machine.ranges[network]
+            cells = [
+                f"{rate:,.0f}",
+                f"{low:,.0f} to {high:,.0f}",
+                str(len(machine.rates[network])),
+                achieved,
+                f"{machine.run_hours(network):,.1f}",
+            ]
             rows.append([text(machine.name), network, *cells])
     yield table(heads, rows)
     yield remake(ON_A_CPU, "repro report")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
+from typing import Any
 
 from reports import wording
 from reports.markdown import picture, table, text
-from reports.trained import Trained, alt_text, data_of_gradients, gradient_ratio, mean_response, papers_responses, with_runs
+from reports.trained import Trained, alt_text, data_of_gradients, mean_response, papers_responses, with_runs
 from repro.degradation import Experiment
 from repro.recipe import PAPER_ITERATIONS
 
@@ -25,7 +26,7 @@ def gradients_section(one: Trained, caption: str, remade: str) -> Iterator[str]:
         "H15 section 4.1 thinks it unlikely that vanishing gradients are the cause: batch normalisation gives them healthy norms. If they "
         "vanished, the first layer's gradient would be a small part of the last convolution's."
     )
-    yield from _vanishing(experiment)
+    yield from _vanishing(experiment, drawn)
     yield picture(f"figures/{one.stem('gradients')}", alt_text("gradients", experiment))
     yield text(caption)
     heads = [
@@ -45,13 +46,15 @@ def gradients_section(one: Trained, caption: str, remade: str) -> Iterator[str]:
     yield remade
 
 
-def _vanishing(experiment: Experiment) -> Iterator[str]:
+def _vanishing(experiment: Experiment, drawn: list[dict[str, Any]]) -> Iterator[str]:
     """Plain56's ratio as a fact, by the rule of VANISHED."""
     over = " (geometric mean over seeds)" if len(experiment.finished("plain56")) > 1 else ""
-    for when, at in (("first", 0), ("last", -1)):
-        ratio = gradient_ratio(experiment, "plain56", at)
-        if ratio is not None:
+    for row in (row for row in drawn[1:] if row["network"] == "plain56"):
+        for when, at in (("first", 0), ("last", -1)):
+            ratio = row["ratio"][at][0]
             yield f"At plain56's {when} measurement the ratio of the two norms is {wording.rounded(ratio)}{over}. {_says(ratio)}."
+        lowest, iteration = min((point[0], iteration) for point, iteration in zip(row["ratio"], row["iteration"], strict=True))
+        yield f"Its lowest is {wording.rounded(lowest)}, at iteration {iteration:,d}. {_says(lowest)}."
 
 
 def _says(ratio: float) -> str:
@@ -59,7 +62,7 @@ def _says(ratio: float) -> str:
         return f"It is below {VANISHED:g}: the gradients vanish towards the input here, which the paper doesn't expect"
     if ratio > 1 / VANISHED:
         return f"It is above {1 / VANISHED:g}: the gradients don't vanish, they grow towards the input"
-    return f"It is between {VANISHED:g} and {1 / VANISHED:g}: the gradients don't vanish, as the paper says"
+    return f"It is between {VANISHED:g} and {1 / VANISHED:g}: the gradients don't vanish"
 
 
 def responses_section(one: Trained, caption: str, remade: str) -> Iterator[str]:

@@ -7,6 +7,6 @@
 """
 
 from repro.data.augmenting import Feeder
-from repro.data.datasets import NAMES, Dataset, Split, load
+from repro.data.datasets import Dataset, Split, load
 
-__all__ = ["NAMES", "Dataset", "Feeder", "Split", "load"]
+__all__ = ["Dataset", "Feeder", "Split", "load"]

@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 
 from repro.errors import ReproError, UnknownName
-
-#: What ``load`` knows by name; ``folder:PATH`` is any folder or tar file of images.
-NAMES = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
+from repro.records import DATA_NAMES
 
 #: A digit that is mirrored is no digit any more.
 NOT_MIRRORED = ("digits", "mnist")
@@ -65,7 +63,7 @@ def load(
     skip_bad: bool = False,
     download: bool = True,
 ) -> Dataset:
-    """A data set by its name: one of ``NAMES``, or ``folder:PATH``.
+    """A data set by its name: one of ``records.DATA_NAMES``, or ``folder:PATH``.
 
     ``root`` is the folder that holds, or will hold, the files of a named data set. ``validation`` holds a tenth of the training
     set out, the same for all runs. ``size`` (pixels, square) and ``skip_bad`` are for folders, see ``folders.load_folder``.
@@ -74,12 +72,12 @@ def load(
     from repro.data import folders, sources
 
     path = name.removeprefix("folder:")
-    if path == name and name not in NAMES:
-        raise UnknownName("data", name, (*NAMES, "folder:PATH"))
+    if path == name and name not in DATA_NAMES:
+        raise UnknownName("data", name, (*DATA_NAMES, "folder:PATH"))
     if path == name and size is not None:
         raise ReproError(f"--size {size} is for folder:PATH; the images of {name} have one size, leave it away")
     if path != name and root is not None:
-        raise ReproError(f"--root {root} is for {', '.join(NAMES[1:])}; {name} names its folder itself, leave it away")
+        raise ReproError(f"--root {root} is for {', '.join(DATA_NAMES[1:])}; {name} names its folder itself, leave it away")
     try:
         if path == name:
             train, test = sources.load_named(name, root, download=download)
@@ -87,7 +85,7 @@ def load(
         stem, train, test, classes = folders.load_folder(Path(path), size=size, skip_bad=skip_bad)
     except OSError as error:
         raise ReproError(f"{name} can't be read: {error.filename or 'a file'}: {error.strerror or error}") from None
-    return _assemble(f"{stem}-folder" if stem in NAMES else stem, train, test, classes, validation)
+    return _assemble(f"{stem}-folder" if stem in DATA_NAMES else stem, train, test, classes, validation)
 
 
 def checksum(train: Split, test: Split) -> str:

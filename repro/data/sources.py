@@ -37,7 +37,7 @@ TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CI
 
 
 def load_named(name: str, root: Path | None, *, download: bool) -> tuple[Split, Split]:
-    """The training and the test set of one of ``datasets.NAMES``.
+    """The training and the test set of one of ``records.DATA_NAMES``.
 
     ``root`` defaults to the cache folder. Raises ReproError where files are missing or damaged, with the cure.
     """

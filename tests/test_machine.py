@@ -1,0 +1,78 @@
+"""What is written down about a machine, and how a device is found."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+from pathlib import Path
+
+import pytest
+import torch
+
+from repro import machine
+from repro.errors import ReproError
+
+
+def test_the_machine_is_named_by_its_hardware_and_nothing_else() -> None:
+    found = machine.environment()
+    text = found.model_dump_json()
+    assert found.hardware.endswith(f", {os.cpu_count()} cores")
+    assert len(found.hardware) > len(f", {os.cpu_count()} cores")
+    assert "(R)" not in found.hardware
+    assert "@" not in found.hardware
+    assert (found.torch, found.python) == (torch.__version__, platform.python_version())
+    assert Path.home().as_posix() not in text
+    assert platform.node() not in (found.hardware, found.instructions)
+    assert getpass.getuser() not in (found.hardware, found.instructions)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fpu avx2 avx512f avx512_bf16 amx_bf16", "amx_bf16"),
+        ("avx512f avx512_bf16", "avx512_bf16"),
+        ("avx2 avx512f", "avx512f"),
+        ("avx2", "avx2"),
+    ],
+)
+def test_the_widest_instructions(monkeypatch: pytest.MonkeyPatch, flags: str, expected: str) -> None:
+    monkeypatch.setattr(machine, "_cpuinfo", lambda: ["model name\t: Testor(R) 9 CPU @ 3.00GHz", f"flags\t\t: {flags}"])
+    assert machine.instructions() == expected
+    assert machine.hardware() == f"Testor 9, {os.cpu_count()} cores"
+    assert machine.fast_settings("cpu", 10**6).dtype == ("bfloat16" if "bf16" in expected else "float32")
+
+
+def test_a_run_is_compiled_where_it_repays_and_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "instructions", lambda: "amx_bf16")
+    monkeypatch.setenv("CXX", "true")
+    short, long = 128 * 64 * 1_200, 128 * 1_024 * 5_000  # digits and CIFAR-10, in pixels
+    assert [machine.fast_settings("cpu", pixels).compile for pixels in (short, long)] == [False, True]
+    monkeypatch.setenv("CXX", "a-compiler-that-is-not-there")
+    assert not machine.fast_settings("cpu", long).compile
+    monkeypatch.setenv("CXX", "true")
+    monkeypatch.setattr(machine, "instructions", lambda: "avx512_bf16")
+    assert not machine.fast_settings("cpu", long).compile, "nothing is gained"
+    assert machine.fast_settings("cuda", short).compile
+
+
+def test_a_cpu_is_always_there() -> None:
+    assert machine.find_device("cpu") == "cpu"
+    assert machine.find_device("auto") in ("cpu", "cuda", "mps", "xpu")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", ""])
+def test_a_word_that_names_no_device_is_refused(name: str) -> None:
+    with pytest.raises(ReproError, match="not a name of a device; give auto, cpu, cuda"):
+        machine.find_device(name)
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
+    with pytest.raises(ReproError, match="--device cuda: this machine has no accelerator; leave --device away, or give cpu"):
+        machine.find_device("cuda")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    assert machine.find_device("cuda:1") == "cuda:1"
+    with pytest.raises(ReproError, match="--device cuda:2: this machine has 2 of type cuda"):
+        machine.find_device("cuda:2")
