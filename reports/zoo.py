@@ -1,13 +1,14 @@
 """What libraries call AlexNet, VGG and ResNet, held against the papers: ``python -m reports.zoo`` writes ``reports/audits/``.
 
-Each model is audited in a process of its own, with random weights, and nothing is downloaded. The page is :mod:`reports.pages.audits`.
+Each model is audited in a process of its own, with random weights, and nothing is downloaded. That takes minutes. The page is
+:mod:`reports.pages.audits`.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,51 +18,68 @@ from repro.auditing.outside import ask
 from repro.files import write_atomically
 
 FOLDER = Path(__file__).resolve().parent / "audits"
-#: (a library's name of a model, the network that it is held against)
-_RESNETS = (
-    ("resnet18", "resnet18-b"),
-    ("resnet34", "resnet34-b"),
-    ("resnet50", "resnet50"),
-    ("resnet101", "resnet101"),
-    ("resnet152", "resnet152"),
-)
-_VGGS = (("vgg11", "vgg-a"), ("vgg13", "vgg-b"), ("vgg16", "vgg-d"), ("vgg19", "vgg-e"))
-_VGGS_WITH_BN = tuple((f"{name}_bn", network) for name, network in _VGGS)
+#: A library's name of a model, the network that it is held against.
+_RESNETS = {"resnet18": "resnet18-b", "resnet34": "resnet34-b", "resnet50": "resnet50", "resnet101": "resnet101", "resnet152": "resnet152"}
+_V15 = {"resnet50": "resnet50-v1.5", "resnet101": "resnet101-v1.5", "resnet152": "resnet152-v1.5"}
+_VGGS = {"vgg11": "vgg-a", "vgg13": "vgg-b", "vgg16": "vgg-d", "vgg19": "vgg-e"}
+_CIFAR = {"resnet20_cifar10": "resnet20", "resnet56_cifar10": "resnet56", "resnet110_cifar10": "resnet110"}
+
+
+def _calls(call: str, names: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((call.format(name), network) for name, network in names.items())
 
 
 @dataclass(frozen=True)
 class Library:
-    """A package, how a model of it is made, and its models with the networks that they're held against."""
+    """A package, the module that makes its models, and (call, network that the model is held against)."""
 
     name: str
-    target: str
+    module: str
     models: tuple[tuple[str, str], ...]
 
 
 LIBRARIES = (
-    Library("torchvision", "torchvision.models:{}(weights=None)", (("alexnet", "alexnet"), *_VGGS, *_VGGS_WITH_BN, *_RESNETS)),
-    Library("timm", "timm:create_model('{}', pretrained=False)", (*_VGGS, *_VGGS_WITH_BN, *_RESNETS)),
     Library(
-        "pytorchcv",
-        "pytorchcv.model_provider:get_model('{}', pretrained=False)",
+        "torchvision",
+        "torchvision.models",
         (
-            ("alexnet", "alexnet"), ("alexnetb", "alexnet"), *_VGGS,
-            *((f"bn_{name}", network) for name, network in _VGGS), *((f"bn_{name}b", network) for name, network in _VGGS), *_RESNETS,
-            ("resnet50b", "resnet50"), ("resnet101b", "resnet101"), ("resnet152b", "resnet152"),
-            ("resnet20_cifar10", "resnet20"), ("resnet56_cifar10", "resnet56"), ("resnet110_cifar10", "resnet110"),
+            *_calls("{}()", {"alexnet": "alexnet"} | _VGGS),
+            *_calls("{}_bn()", _VGGS),
+            *_calls("{}()", _RESNETS),
+            *_calls("{}()", {"alexnet": "alexnet-owt"} | _V15),
         ),
     ),
-)  # fmt: skip
+    Library(
+        "timm",
+        "timm",
+        (
+            *_calls("create_model('{}')", _VGGS),
+            *_calls("create_model('{}', drop_rate=0.5)", _VGGS),
+            *_calls("create_model('{}_bn', drop_rate=0.5)", _VGGS),
+            *_calls("create_model('{}')", _RESNETS),
+            *_calls("create_model('{}')", _V15),
+        ),
+    ),
+    Library(
+        "pytorchcv",
+        "pytorchcv.model_provider",
+        (
+            *_calls("get_model('{}')", {"alexnet": "alexnet", "alexnetb": "alexnet"} | _VGGS),
+            *_calls("get_model('bn_{}')", _VGGS),
+            *_calls("get_model('bn_{}b')", _VGGS),
+            *_calls("get_model('{}')", _RESNETS | _CIFAR),
+            *_calls("get_model('{}b')", _V15),
+        ),
+    ),
+)
 
 
 def audit_library(library: Library) -> dict[str, Any]:
-    """The documents of its models' audits, graphs only. Raises PackageNotFoundError where it isn't installed."""
+    """The documents of its models' audits. Raises PackageNotFoundError where it isn't installed."""
     found = {"library": library.name, "version": version(library.name)}
-    return found | {"audits": [_audited(library, model, network) for model, network in library.models]}
-
-
-def _audited(library: Library, model: str, network: str) -> dict[str, Any]:
-    return {"model": model} | ask("audit", library.target.format(model), as_=network, input=None, proof=False)
+    return found | {
+        "audits": [ask("audit", f"{library.module}:{call}", as_=network, input=None, proof=True) for call, network in library.models]
+    }
 
 
 def load_audits(folder: Path = FOLDER) -> list[dict[str, Any]]:

@@ -72,7 +72,7 @@ def audit(
     else:
         for line in audit_lines(found):
             print(line)
-    raise typer.Exit({"exact": 0, "variant": 0, "error": 2}.get(found["verdict"], 1))
+    raise typer.Exit({"exact": 0, "same-structure": 0, "variant": 0, "error": 2}.get(found["verdict"], 1))
 
 
 def convert(

@@ -55,11 +55,14 @@ def test_a_long_list_is_cut_and_still_adds_up() -> None:
 def test_exact_says_whether_it_is_proven() -> None:
     exact = FOUND | {"verdict": "exact", "differences": [], "near": 1.0, "params": 100, "macs": 1_000, "notes": []}
     assert next(iter(audit_lines(exact))) == "net.py:Net: exact: the computation of resnet50 as its paper prints it"
-    assert list(audit_lines(exact))[-1] == "proof: none: same structure, not proven"
+    line = "net.py:Net: same-structure: the operations of resnet50 as its paper prints it, not proven on numbers"
+    assert next(iter(audit_lines(exact | {"verdict": "same-structure"}))) == line
     assert list(audit_lines(exact | {"proof": "equal within 1e-12"}))[-1] == "proof: equal within 1e-12"
 
 
-@pytest.mark.parametrize(("verdict", "code"), [("exact", 0), ("variant", 0), ("wrong", 1), ("not-paper", 1), ("error", 2)])
+@pytest.mark.parametrize(
+    ("verdict", "code"), [("exact", 0), ("same-structure", 0), ("variant", 0), ("wrong", 1), ("not-paper", 1), ("error", 2)]
+)
 def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verdict: str, code: int) -> None:
     asked: list[Any] = []
 

@@ -139,15 +139,17 @@ def _judged(target: str, module: nn.Module, found: Comparison, proof: bool) -> A
         target, name, verdict, graph.params, graph.macs, paper.params, paper.macs, named.differences, None, found.notes, None,
         alignment.near,
     )  # fmt: skip
-    if verdict != "exact" or not proof:
+    if verdict != "exact":
         return result
+    if not proof:
+        return replace(result, verdict="same-structure")
     from repro.auditing.proving import prove
 
     try:
         proven = prove(found.network, module, alignment)
     except ReproError as error:
         return replace(result, verdict="error", error=str(error))
-    result = replace(result, notes=(*result.notes, *proven.notes))
+    result = replace(result, verdict="exact" if proven.text else "same-structure", notes=(*result.notes, *proven.notes))
     if proven.departs:
         where, expected, was = proven.departs
         row = Difference("changed", where, expected, was, 0, 0, name="other numbers from the same structure")

@@ -7,6 +7,7 @@ from typing import Any
 
 _SAID = {
     "exact": "exact: the computation of {network} as its paper prints it",
+    "same-structure": "same-structure: the operations of {network} as its paper prints it, not proven on numbers",
     "variant": "variant of {network}: every difference is a known one",
     "wrong": "wrong: not {network}",
     "not-paper": "not-paper: no network of the papers; the nearest is {network}",
@@ -20,13 +21,15 @@ def audit_lines(found: Mapping[str, Any]) -> Iterator[str]:
     """What ``repro audit`` prints of the document of ``repro audit --json``: verdict, differences with their sum, notes, proof."""
     near = f" ({100 * found['near']:.1f} % of its operations are equal)" if found.get("near") not in (None, 1) else ""
     yield f"{found['target']}: {_SAID[found['verdict']].format(**found)}{near}"
-    if found["params"] is not None and found["paper_params"] is not None:
+    if found["differences"]:
         yield ""
         yield from _table(_rows(found))
+    elif found["params"] is not None:
+        yield f"{found['params']:,d} parameters, {found['macs']:,d} MACs, as the paper's table gives"
     for note in found["notes"]:
         yield f"note: {note}"
-    if found["verdict"] == "exact" or found["proof"]:
-        yield f"proof: {found['proof'] or 'none: same structure, not proven'}"
+    if found["proof"]:
+        yield f"proof: {found['proof']}"
 
 
 def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

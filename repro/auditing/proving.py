@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from repro.auditing.aligning import Alignment
-from repro.auditing.carrying import Carried, carried_weights
+from repro.auditing.carrying import Carried, carried_weights, carry_all, tensors_of
 from repro.auditing.graph import Node
 from repro.building import build
 from repro.errors import ReproError
@@ -68,9 +68,9 @@ class _Run:
         self.alignment, self.carried, self.dtype = alignment, carried, dtype
         self.generator = torch.Generator().manual_seed(0)
         self.found = copy.deepcopy(module).to("cpu", dtype).requires_grad_(False)
-        self.tensors = _state(self.found)
+        self.tensors = tensors_of(self.found)
         self._fill()
-        self.paper = _paper_module(network, alignment)
+        self.paper = paper_module(network, alignment)
         self._share()
         self.x = torch.randn(_BATCH, *alignment.found.input, generator=self.generator, dtype=dtype)
         self.worst, self.usual = 0.0, _TOLERANCE if dtype == torch.float64 else 1e-4
@@ -81,7 +81,7 @@ class _Run:
         for mode, run in (("evaluation", self._evaluate), ("training", self._train)):
             tolerance = self.usual
             for where, expected, found in run():
-                apart = _apart(expected, found)
+                apart = apart_by(expected, found)
                 self.worst = max(self.worst, apart)
                 if apart > tolerance == self.usual:
                     tolerance = self._tolerance(mode == "training")
@@ -113,10 +113,7 @@ class _Run:
 
     def _share(self) -> None:
         """The paper's network gets the candidate's weights, the same memory where they have the same order."""
-        own = {name: tensor for name, tensor in self.paper.state_dict().items() if "num_batches_tracked" not in name}
-        state: dict[str, Tensor] = {one.paper: one.carry(self.tensors).contiguous() for one in self.carried}
-        counts = {name: torch.zeros((), dtype=torch.long) for name in self.paper.state_dict() if name not in own}
-        self.paper.load_state_dict(state | counts, assign=True)
+        self.paper.load_state_dict(carry_all(self.carried, self.tensors, self.paper), assign=True)
         self.paper.requires_grad_(False)
 
     def _calibrate(self) -> None:
@@ -188,7 +185,7 @@ class _Run:
             outputs = [self.paper.train(training)(x) for x in (self.x, self.x * noise)]
         for name, tensor in self.paper.named_buffers():
             tensor.copy_(kept[name])
-        return min(max(self.usual, _MARGIN * _apart(*outputs)), _CAP)
+        return min(max(self.usual, _MARGIN * apart_by(*outputs)), _CAP)
 
     def _first_departure(self, training: bool, tolerance: float) -> str:
         """The first operation whose modules, in both networks, give other values. Empty where no module shows it."""
@@ -199,12 +196,12 @@ class _Run:
         for paper, node in pairs:
             if paper.name in expected and node.name in found and expected[paper.name].numel() == found[node.name].numel():
                 first, second = expected[paper.name], found[node.name]
-                if not _apart(first.flatten().sort().values, second.flatten().sort().values) <= tolerance:  # in whatever order of maps
+                if not apart_by(first.flatten().sort().values, second.flatten().sort().values) <= tolerance:  # in whatever order of maps
                     return f"{paper.name}; here: {node.name}"
         return ""
 
 
-def _paper_module(network: Network, alignment: Alignment) -> nn.Module:
+def paper_module(network: Network, alignment: Alignment) -> nn.Module:
     """The network of the ledger on the meta device, in the reading that the alignment has."""
     net = build(network, "meta")
     for node in alignment.paper.nodes:
@@ -228,12 +225,7 @@ def _read_pool(module: Any, node: Node) -> None:
 _READINGS: dict[str, Callable[[Any, Node], None]] = {"conv": _read_conv, "batchnorm": _read_norm, "maxpool": _read_pool}
 
 
-def _state(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by their first name, as memory."""
-    return {name: tensor.data for name, tensor in [*module.named_parameters(), *module.named_buffers()]}
-
-
-def _apart(expected: Tensor, found: Tensor) -> float:
+def apart_by(expected: Tensor, found: Tensor) -> float:
     """The largest difference relative to the largest value; infinite where the shapes don't fit or a value isn't finite."""
     if expected.numel() != found.numel():
         return float("inf")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Verdict = Literal["exact", "variant", "wrong", "not-paper", "error"]
+Verdict = Literal["exact", "same-structure", "variant", "wrong", "not-paper", "error"]
 Kind = Literal["missing", "extra", "changed", "follows"]
 
 
@@ -41,7 +41,8 @@ class Difference:
 class Audit:
     """A candidate against a network of the ledger. ``near`` is the share of equal operations, 0 to 1.
 
-    ``proof`` says what was run and how close the numbers came, None where nothing was. Raises AssertionError where
+    ``proof`` says what was run and how close the numbers came, None where nothing was. What is the paper's network by its
+    structure is "exact" with a proof, "same-structure" without. Raises AssertionError where
     the differences don't add up to the difference of the totals.
     """
 
@@ -68,7 +69,7 @@ class Audit:
     @property
     def ok(self) -> bool:
         """The paper's network, or a named variant of it."""
-        return self.verdict in ("exact", "variant")
+        return self.verdict in ("exact", "same-structure", "variant")
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``repro audit --json``."""

@@ -7,19 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch._dynamo  # noqa: F401  # or tracing imports it, once the target is there
 from torch import nn
 
 from repro import auditing
+from repro.auditing.comparing import compare_module
 from repro.auditing.constructing import construct, on_cpu, sizes_that_work
+from repro.auditing.converting import convert
 from repro.auditing.faults import describe
 from repro.auditing.importing import Imported
+from repro.auditing.reading import bare
 from repro.auditing.targets import Target, find_call
+from repro.auditing.weights import load_weights, read_checkpoint, write_weights
 from repro.errors import ReproError, TargetError
 from repro.layers import size
 from repro.model_lock import lock_model
+from repro.tables import load_ledger
 
 
 def load(target: Target, imported: Imported) -> tuple[nn.Module, list[str]]:
@@ -65,4 +71,16 @@ def run_lock(target: Target, imported: Imported, input: list[int] | None) -> dic
     return found.to_json() | {"notes": notes}
 
 
-TASKS: dict[str, Callable[..., dict[str, Any]]] = {"audit": run_audit, "lock": run_lock}
+def run_convert(target: Target, imported: Imported, as_: str, input: list[int] | None, weights: str, out: str) -> dict[str, Any]:
+    """Writes the weights; how many tensors and trainable parameters they are, and notes."""
+    module, notes = load(target, imported)
+    network, file = load_ledger().network(as_), Path(weights)
+    module = bare(module)
+    load_weights(module, read_checkpoint(file), file.name)
+    with on_cpu():
+        tensors, more = convert(module, compare_module(module, network, tuple(input) if input else None))
+    write_weights(Path(out), tensors, network.name)
+    return {"tensors": len(tensors), "params": network.params, "notes": [*notes, *more]}
+
+
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {"audit": run_audit, "convert": run_convert, "lock": run_lock}

@@ -1,4 +1,4 @@
-"""Checkpoints: read without running code, fitted to the module that they were saved from, carried into a network of the ledger."""
+"""Checkpoints: read without running code, fitted to the module that they were saved from, written as safetensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from repro.auditing.graph import Node
 from repro.errors import CheckpointError
 from repro.files import write_atomically
 from repro.layers import size
@@ -101,33 +100,6 @@ def _listed(names: Iterable[str]) -> str:
     listed = list(names)
     more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
     return ", ".join(listed[:_NAMED]) + more
-
-
-def carry(pairs: Iterable[tuple[Node, Node]], weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """The ``state_dict`` of a network of the ledger with the weights of a candidate.
-
-    ``pairs`` are equal operations of both, the paper's first; ``weights`` is the candidate's ``state_dict``. A weight that is
-    written in another shape, such as a k x k convolution on a k x k map for a linear layer, is the same numbers in the same
-    order. What is set and not trained (LeNet-5's codes) stays the network's. Raises CheckpointError, which names what is left.
-    """
-    carried = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    running = {name for name in carried if name.endswith(("running_mean", "running_var"))}
-    open_names = {name for name, _ in network.named_parameters()} | running
-    for paper, node in pairs:
-        sources = {weight.role: weight.name for weight in node.weights}
-        for weight in paper.weights:
-            if weight.role not in sources or weight.name not in carried:
-                continue
-            found, wanted = weights[sources[weight.role]], carried[weight.name]
-            if found.numel() != wanted.numel():
-                raise CheckpointError(
-                    f"{sources[weight.role]} is {size(tuple(found.shape))}, and {weight.name} of the network is {size(tuple(wanted.shape))}"
-                )
-            carried[weight.name] = found.detach().reshape(wanted.shape).to(wanted.dtype).contiguous().clone()
-            open_names.discard(weight.name)
-    if open_names:
-        raise CheckpointError(f"the checkpoint has nothing for {_listed(name for name in carried if name in open_names)} of the network")
-    return carried
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], network: str) -> None:
