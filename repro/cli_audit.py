@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from repro.auditing.lines import audit_lines
+from repro import printing
 from repro.auditing.outside import TIMEOUT, ask
 from repro.checking import Drift
 from repro.cli_json import Json, print_json
@@ -70,8 +70,7 @@ def audit(
     if as_json:
         print_json(found)
     else:
-        for line in audit_lines(found):
-            print(line)
+        printing.print_audit(found)
     raise typer.Exit({"exact": 0, "same-structure": 0, "variant": 0, "error": 2}.get(found["verdict"], 1))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from repro.auditing.lines import difference_rows, headline, last_lines
 from repro.checking import Check, Counts
 from repro.claims import VERDICTS, Judgement, as_number, unit
 from repro.layers import Layer, size
@@ -161,6 +162,20 @@ def print_explanation(judgement: Judgement, paper: PaperEntry) -> None:
     for key, value in rows.items():
         if value is not None:
             out.print(f"[bold]{key:<12}[/] {escape(value)}", soft_wrap=True)
+
+
+def print_audit(found: Mapping[str, Any]) -> None:
+    """``repro audit``: the document of ``--json`` for readers."""
+    out = console()
+    out.print(escape(headline(found)), soft_wrap=True)
+    if found["differences"]:
+        table = _table("where", "paper", "here", "called", "parameters >", "MACs >")
+        for row in difference_rows(found):
+            table.add_row(*map(escape, row))
+        out.print()
+        out.print(table)
+    for line in last_lines(found):
+        out.print(escape(line), soft_wrap=True)
 
 
 def _claim_row(judgement: Judgement) -> tuple[str, str, str, str, str]:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from repro import cli, cli_audit
-from repro.auditing.lines import audit_lines
 from repro.errors import TargetError
+from repro.printing import print_audit
 
 FOUND: dict[str, Any] = {
     "target": "net.py:Net", "network": "resnet50", "verdict": "variant", "params": 110, "macs": 1_050, "paper_params": 100,
@@ -32,8 +32,13 @@ def run(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_an_audit_is_a_bridge_from_the_papers_totals() -> None:
-    assert list(audit_lines(FOUND)) == [
+def printed(capsys: pytest.CaptureFixture[str], found: dict[str, Any]) -> list[str]:
+    print_audit(found)
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_an_audit_is_a_bridge_from_the_papers_totals(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, FOUND) == [
         "net.py:Net: variant of resnet50: every difference is a known one (98.8 % of its operations are equal)",
         "",
         "where                     paper              here               called       parameters   MACs",
@@ -45,19 +50,24 @@ def test_an_audit_is_a_bridge_from_the_papers_totals() -> None:
     ]
 
 
-def test_a_long_list_is_cut_and_still_adds_up() -> None:
+def test_a_long_list_or_cell_is_cut_and_still_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [FOUND["differences"][2] | {"found": f"batchnorm {number}", "params_delta": 1} for number in range(50)]
-    lines = list(audit_lines(FOUND | {"differences": rows, "params": 150, "macs": 1_000}))
+    lines = printed(capsys, FOUND | {"differences": rows, "params": 150, "macs": 1_000})
     assert len(lines) == 3 + 1 + 40 + 2 + 1
     assert lines[-3].split() == ["...", "10", "more", "--json", "lists", "them", "+10"]
+    lines = printed(capsys, FOUND | {"differences": [FOUND["differences"][0] | {"expected": "conv " * 30}]})
+    assert lines[4].split()[1:15] == ["conv"] * 13 + ["..."]
 
 
-def test_exact_says_whether_it_is_proven() -> None:
+def test_exact_says_whether_it_is_proven(capsys: pytest.CaptureFixture[str]) -> None:
     exact = FOUND | {"verdict": "exact", "differences": [], "near": 1.0, "params": 100, "macs": 1_000, "notes": []}
-    assert next(iter(audit_lines(exact))) == "net.py:Net: exact: the computation of resnet50 as its paper prints it"
+    assert printed(capsys, exact | {"proof": "equal within 1e-12"}) == [
+        "net.py:Net: exact: the computation of resnet50 as its paper prints it",
+        "100 parameters, 1,000 MACs, as the paper's table gives",
+        "proof: equal within 1e-12",
+    ]
     line = "net.py:Net: same-structure: the operations of resnet50 as its paper prints it, not proven on numbers"
-    assert next(iter(audit_lines(exact | {"verdict": "same-structure"}))) == line
-    assert list(audit_lines(exact | {"proof": "equal within 1e-12"}))[-1] == "proof: equal within 1e-12"
+    assert printed(capsys, exact | {"verdict": "same-structure"})[0] == line
 
 
 @pytest.mark.parametrize(

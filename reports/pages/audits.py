@@ -8,6 +8,7 @@ from typing import Any
 
 from reports import wording
 from reports.markdown import code, document, remake, table, text
+from repro.auditing.usual import USUAL
 
 TITLE = "What libraries call AlexNet, VGG and ResNet"
 ABOUT = "Models of torchvision, timm and pytorchcv against the papers: verdicts, and each difference with its cost."
@@ -33,6 +34,9 @@ def write_audits_page(libraries: Sequence[Document]) -> str:
         f"{code('repro audit FILE.py:NAME')}.",
         "\n".join(f"- **{verdict}**: {meaning}" for verdict, meaning in _MEANINGS.items()),
         *(part for library in libraries for part in _section(library)),
+        "## Differences that have a name",
+        "Of a model whose every difference makes it a variant, the verdict is `variant`; any other difference, named or not, is `wrong`.",
+        table(["name", "makes it", "why"], ([text(row.name.replace("{}", "...")), row.verdict, text(row.why)] for row in USUAL)),
         source="reports/audits/",
     )
 

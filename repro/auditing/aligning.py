@@ -190,7 +190,7 @@ def _of_pair(
 def _texts(paper: Node, found: Node, changes: Mapping[str, Any]) -> tuple[str, str]:
     """Both operations, with the attributes that differ."""
     if paper.kind != found.kind:
-        return str(paper), str(found)
+        return paper.in_short(), found.in_short()
     short = (
         replace(node, attributes={name: value for name, value in node.attributes.items() if name in changes}) for node in (paper, found)
     )
@@ -204,8 +204,8 @@ def _cost(node: Node) -> str:
 
 def _one_sided(kind: Any, number: int, node: Node, rows: Mapping[str, str]) -> Difference:
     if kind == "missing":
-        return Difference(kind, _place(node, rows), str(node), None, -node.params, -node.macs, {}, (number,), ())
-    return Difference(kind, f"here: {node.name}", None, str(node), node.params, node.macs, {}, (), (number,))
+        return Difference(kind, _place(node, rows), node.in_short(), None, -node.params, -node.macs, {}, (number,), ())
+    return Difference(kind, f"here: {node.name}", None, node.in_short(), node.params, node.macs, {}, (), (number,))
 
 
 def _place(node: Node, rows: Mapping[str, str]) -> str:

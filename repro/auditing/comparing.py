@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -63,10 +64,21 @@ def compare_module(module: nn.Module, network: Network | None, shape: Shape | No
     """The module beside the network, or beside the nearest one. Raises ReproError where it can't be run or traced."""
     if network is not None:
         return _on_its_input(module, network, shape)
-    inputs = [shape] if shape else list(dict.fromkeys(_ledger().network(name).input for name in _ledger().networks))
-    if not shape:
-        inputs += [other for first in inputs for other in _OTHER_INPUTS.get(first, ())]
-    found = [_nearest(graph) for graph in _graphs(module, inputs)]
+    if shape is not None:
+        return _nearest(read_module(module, shape))
+    inputs = dict.fromkeys(_ledger().network(name).input for name in _ledger().networks)
+    try:
+        found = _likest(map(_nearest, _graphs(module, inputs)))
+    except ReproError as error:  # it takes none of the papers' own inputs
+        try:
+            return _likest(map(_nearest, _graphs(module, itertools.chain(*_OTHER_INPUTS.values()))))
+        except ReproError:
+            raise error from None
+    return _on_its_input(module, found.network, None) if found.alignment.differences else found
+
+
+def _likest(found: Iterable[Comparison]) -> Comparison:
+    """The one with the fewest differences, or, of several, with the most operations in common."""
     return min(found, key=lambda one: (one.alignment.cost, -one.alignment.near))
 
 
@@ -90,7 +102,7 @@ def _on_its_input(module: nn.Module, network: Network, shape: Shape | None) -> C
     return found
 
 
-def _graphs(module: nn.Module, shapes: Sequence[Shape]) -> Iterable[Graph]:
+def _graphs(module: nn.Module, shapes: Iterable[Shape]) -> list[Graph]:
     """The module's graphs on those of these inputs that it takes. Raises ReproError where it takes none."""
     graphs, failed = [], []
     for shape in shapes:
@@ -113,8 +125,7 @@ def _beside(network: Network, graph: Graph) -> Comparison:
 def _nearest(graph: Graph) -> Comparison:
     """The network with the fewest differences, of the few that have the most operations in common."""
     order = sorted(_papers(), key=lambda name: -likeness(_papers()[name], graph))
-    found = [_beside(_ledger().network(name), graph) for name in order[:_TRIED]]
-    return min(found, key=lambda one: one.alignment.cost)
+    return min((_beside(_ledger().network(name), graph) for name in order[:_TRIED]), key=lambda one: one.alignment.cost)
 
 
 @functools.cache

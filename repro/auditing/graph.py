@@ -28,10 +28,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from repro.layers import Shape
+
+_USUAL = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "ceil_mode": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,10 @@ class Node:
         """What the operation is, its sizes apart: equal keys are equal operations on maps of whatever size."""
         values = (f"{name}={_number(value)}" for name, value in sorted(self.attributes.items()))
         return f"{self.kind} {', '.join(values)}"
+
+    def in_short(self) -> str:
+        """The operation without what is as usual."""
+        return str(replace(self, attributes={key: value for key, value in self.attributes.items() if _USUAL.get(key) != value}))
 
     def __str__(self) -> str:
         shown = [f"{key} {_shown(value)}" for key, value in self.attributes.items() if value is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,14 +18,15 @@ _SAID = {
 _SHOWN = 40
 
 
-def audit_lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """What ``repro audit`` prints of the document of ``repro audit --json``: verdict, differences with their sum, notes, proof."""
+def headline(found: Mapping[str, Any]) -> str:
+    """The target and its verdict, of the document of ``repro audit --json``."""
     near = f" ({100 * found['near']:.1f} % of its operations are equal)" if found.get("near") not in (None, 1) else ""
-    yield f"{found['target']}: {_SAID[found['verdict']].format(**found)}{near}"
-    if found["differences"]:
-        yield ""
-        yield from _table(_rows(found))
-    elif found["params"] is not None:
+    return f"{found['target']}: {_SAID[found['verdict']].format(**found)}{near}"
+
+
+def last_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """What follows the differences: notes and proof."""
+    if not found["differences"] and found["params"] is not None:
         yield f"{found['params']:,d} parameters, {found['macs']:,d} MACs, as the paper's table gives"
     for note in found["notes"]:
         yield f"note: {note}"
@@ -32,9 +34,8 @@ def audit_lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"proof: {found['proof']}"
 
 
-def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """The paper's totals, what each difference adds, and the candidate's totals: the columns add up."""
-    yield "where", "paper", "here", "called", "parameters", "MACs"
+def difference_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """From the paper's totals over what each difference adds to the candidate's: (where, paper, here, called, parameters, MACs)."""
     yield "", f"{found['network']}", "", "", f"{found['paper_params']:,d}", f"{found['paper_macs']:,d}"
     rows = _merged(found["differences"])
     for row in rows[:_SHOWN]:
@@ -50,8 +51,8 @@ def _merged(differences: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
     groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for row in differences:
         text = (
-            row["expected"] or "nothing",
-            row["found"] or "nothing",
+            _cut(row["expected"] or "nothing"),
+            _cut(row["found"] or "nothing"),
             row.get("name") or ("" if row["kind"] != "follows" else "(follows)"),
         )
         groups.setdefault(text, []).append(row)
@@ -62,17 +63,9 @@ def _merged(differences: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
     return merged
 
 
+def _cut(text: str) -> str:
+    return textwrap.shorten(text, 70, placeholder=" ...")
+
+
 def _delta(value: int) -> str:
     return f"{value:+,d}" if value else ""
-
-
-def _table(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
-    """Columns as wide as their widest cell; the last two are numbers."""
-    cells = list(rows)
-    wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        texts = [
-            cell.rjust(width) if number >= len(row) - 2 else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, wide, strict=True))
-        ]
-        yield "  ".join(text for text, width in zip(texts, wide, strict=True) if width).rstrip()
