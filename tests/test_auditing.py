@@ -384,3 +384,11 @@ def test_json_has_the_fields_of_the_design() -> None:
         "target", "network", "verdict", "params", "macs", "paper_params", "paper_macs", "differences", "proof", "notes", "error", "near",
     ]  # fmt: skip
     assert document["params"] - document["paper_params"] == sum(row["params_delta"] for row in document["differences"]) == 2_752
+
+
+def test_an_audit_prints_what_the_command_does_and_torch_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    found = audit(ResNet(replace(RESNET20, shortcut="B")), as_="resnet20")
+    assert str(found).splitlines()[0] == "ResNet: variant of resnet20: every difference is a known one (94.5 % of its operations are equal)"
+    assert str(found).splitlines()[-1].split() == ["sum", "this", "model", "272,474", "40,813,184"]
+    audit(Layers(lambda net, x: net.conv(x) if x.sum() > 0 else net.conv(-x)), as_="resnet20", input=MAPS)
+    assert capfd.readouterr() == ("", "")

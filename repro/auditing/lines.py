@@ -18,6 +18,17 @@ _SAID = {
 _SHOWN = 40
 
 
+def audit_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """All that is said of an audit, without a terminal to fit it to."""
+    yield headline(found)
+    if found["differences"]:
+        from tabulate import tabulate  # would be a fifth of `import repro`
+
+        heads = ("where", "paper", "here", "called", "parameters", "MACs")
+        yield tabulate(difference_rows(found), heads, "plain", colalign=("left",) * 4 + ("right",) * 2, disable_numparse=True)
+    yield from last_lines(found)
+
+
 def headline(found: Mapping[str, Any]) -> str:
     """The target and its verdict, of the document of ``repro audit --json``."""
     near = f" ({100 * found['near']:.1f} % of its operations are equal)" if found.get("near") not in (None, 1) else ""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
+import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -89,13 +93,26 @@ def build_lazily(module: nn.Module, shape: Shape) -> None:
 def _traced(module: nn.Module, x: Tensor, shape: Shape) -> tuple[list[Op], list[Op], list[str]]:
     """By torch.export, or, where that fails, along the path that one input takes."""
     try:
-        return *export_ops(module, x), []
+        with _in_silence():
+            return *export_ops(module, x), []
     except Exception as error:
         failed = _first_line(error)
     try:
         return *record_ops(module, x), [f"torch.export can't read it ({failed}); read along the path that one input takes"]
     except Exception as error:
         raise ReproError(f"can't be run or traced on {size(shape)}: {_first_line(error)}; torch.export: {failed}") from error
+
+
+@contextlib.contextmanager
+def _in_silence() -> Iterator[None]:
+    """torch.export logs and prints, over many lines, why it gives up; its exception says so too."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _both_modes(evaluated: Graph, trained: Graph) -> Graph:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from repro.auditing import lines
+
 Verdict = Literal["exact", "same-structure", "variant", "wrong", "not-paper", "error"]
 Kind = Literal["missing", "extra", "changed", "follows"]
 
@@ -70,6 +72,10 @@ class Audit:
     def ok(self) -> bool:
         """The paper's network, or a named variant of it."""
         return self.verdict in ("exact", "same-structure", "variant")
+
+    def __str__(self) -> str:
+        """What ``repro audit`` prints."""
+        return "\n".join(lines.audit_lines(self.to_json()))
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``repro audit --json``."""
