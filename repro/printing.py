@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from repro.auditing.lines import difference_rows, headline, last_lines
+from repro.auditing.lines import HEADS, difference_rows, headline, last_lines
 from repro.checking import Check, Counts
 from repro.claims import VERDICTS, Judgement, as_number, unit
 from repro.layers import Layer, size
@@ -46,7 +46,8 @@ def print_networks(ledger: Ledger) -> None:
     table = _table("network", "paper", "printed in", "input", "params >", "MACs >")
     for name in ledger.networks:
         network = ledger.network(name)
-        place = ", ".join(filter(None, (network.table.where, network.entry.column)))
+        place = f"as {network.entry.code_of}, by public code" if network.entry.code_of else ""
+        place = place or ", ".join(filter(None, (network.table.where, network.entry.column)))
         table.add_row(name, network.paper.entry.key, place, size(network.input), f"{network.params:,d}", f"{network.macs:,d}")
     console().print(table)
 
@@ -168,9 +169,9 @@ def print_audit(found: Mapping[str, Any]) -> None:
     """``repro audit``: the document of ``--json`` for readers."""
     out = console()
     out.print(escape(headline(found)), soft_wrap=True)
-    if found["differences"]:
-        table = _table("where", "paper", "here", "called", "parameters >", "MACs >")
-        for row in difference_rows(found):
+    if rows := difference_rows(found):
+        table = _table(*HEADS[:4], *(f"{head} >" for head in HEADS[4:]))
+        for row in rows:
             table.add_row(*map(escape, row))
         out.print()
         out.print(table)

@@ -381,7 +381,8 @@ def test_json_has_the_fields_of_the_design() -> None:
     with OnMeta():
         document = audit(ResNet(replace(RESNET20, shortcut="B")), as_="resnet20", proof=False).to_json()
     assert list(document) == [
-        "target", "network", "verdict", "params", "macs", "paper_params", "paper_macs", "differences", "proof", "notes", "error", "near",
+        "target", "network", "verdict", "params", "macs", "paper_params", "paper_macs", "proof", "error", "near", "differences", "notes",
+        "input",
     ]  # fmt: skip
     assert document["params"] - document["paper_params"] == sum(row["params_delta"] for row in document["differences"]) == 2_752
 
@@ -389,6 +390,8 @@ def test_json_has_the_fields_of_the_design() -> None:
 def test_an_audit_prints_what_the_command_does_and_torch_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     found = audit(ResNet(replace(RESNET20, shortcut="B")), as_="resnet20")
     assert str(found).splitlines()[0] == "ResNet: variant of resnet20: every difference is a known one (94.5 % of its operations are equal)"
-    assert str(found).splitlines()[-1].split() == ["sum", "this", "model", "272,474", "40,813,184"]
+    total, meaning = (line.split() for line in str(found).splitlines()[-2:])
+    assert total == ["sum", "on", "3x32x32", "272,474", "40,813,184"]
+    assert meaning[:4] == ["option", "B", "shortcut", "(variant):"]
     audit(Layers(lambda net, x: net.conv(x) if x.sum() > 0 else net.conv(-x)), as_="resnet20", input=MAPS)
     assert capfd.readouterr() == ("", "")

@@ -55,7 +55,7 @@ def test_the_network_of_the_ledger_gives_the_same_scores(
     paper = build(ledger.network(name))
     paper.load_state_dict(weights)
     assert torch.allclose(paper.eval()(x), expected.reshape(4, -1), rtol=1e-4, atol=1e-4 * expected.abs().max().item())
-    assert notes[-1].startswith("outputs on a random input differ by ")
+    assert notes[-1].startswith("in evaluation mode, outputs on a random input differ by ")
 
 
 def test_dropout_is_no_obstacle_and_anything_else_is_named(ledger: Ledger) -> None:
@@ -93,5 +93,5 @@ def test_the_command_writes_a_file_that_the_network_loads(ledger: Ledger, tmp_pa
         assert torch.allclose(paper.eval()(x), module(x), atol=1e-4)
     ran = subprocess.run([*words, str(tmp_path / "other.safetensors"), "--as", "resnet18"], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == "repro: weights can't be carried into resnet18: option B shortcut\n"
+    assert ran.stderr == "repro: weights can't be carried into resnet18: option B shortcut; try --as resnet18-b\n"
     assert not (tmp_path / "other.safetensors").exists()

@@ -70,7 +70,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("saved", "line"),
     [
-        (argparse.Namespace(lr=1), "best.pt isn't read, since it may run code: it holds more than tensors (argparse.Namespace); save"),
+        (argparse.Namespace(lr=1), "best.pt isn't read, since it may run code: it holds more than tensors (argparse.Namespace); if you"),
         (nn.ReLU(), "best.pt isn't read, since it may run code: it holds more than tensors (torch.nn"),
         ({"epoch": 3, "lr": 0.1}, "best.pt holds epoch, lr, none of which is a state_dict"),
         ([torch.ones(1)], "best.pt holds a list, expected a state_dict"),

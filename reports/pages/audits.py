@@ -16,7 +16,7 @@ _MEANINGS = {
     "exact": "the paper's network or one of its allowed readings, proven on numbers: the same weights give the same outputs and gradients",
     "same-structure": "the paper's operations, not proven on numbers",
     "variant": "every difference is a known one, with a usual name",
-    "wrong": "another difference",
+    "wrong": "at least one difference that isn't a usual variant",
     "not-paper": "stem, stages, widths or input of no network of the papers",
     "error": "can't be built or traced",
 }
@@ -37,7 +37,7 @@ def write_audits_page(libraries: Sequence[Document]) -> str:
         "## Differences that have a name",
         "Of a model whose every difference makes it a variant, the verdict is `variant`; any other difference, named or not, is `wrong`.",
         table(["name", "makes it", "why"], ([text(row.name.replace("{}", "...")), row.verdict, text(row.why)] for row in USUAL)),
-        source="reports/audits/",
+        source="reports/audits/ and repro/auditing/usual.py",
     )
 
 
@@ -66,4 +66,6 @@ def _rows(found: Document) -> Iterator[list[str]]:
     for row in found["differences"]:
         name = row["name"] or f"{row['where']}: {row['expected'] or 'nothing'} -> {row['found'] or 'nothing'}"
         yield ["", "", "", text(name), *(f"{delta:+,d}" if delta else "0" for delta in (row["params_delta"], row["macs_delta"]))]
-    yield ["", "", "", "this model", *own]
+    form = found["form"]
+    same = form and form["verdict"] == "exact"
+    yield ["", "", "", f"this model: exactly {wording.network_link(form['network'])}" if same else "this model", *own]

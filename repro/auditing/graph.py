@@ -82,13 +82,16 @@ class Node:
 class Graph:
     """The nodes that reach the output, each after its inputs; ``nodes[0]`` is the input.
 
-    ``dead`` are trainable parameters that never reach the output, as (name, number of values).
+    ``dead`` are trainable parameters that never reach the output, as (name, number of values). The output is the
+    module's tensor number ``output_index``; ``one_path`` says that only the path of one input was read.
     """
 
     nodes: tuple[Node, ...]
     output: int
     dead: tuple[tuple[str, int], ...] = ()
     notes: tuple[str, ...] = ()
+    output_index: int = 0
+    one_path: bool = False
 
     @functools.cached_property
     def params(self) -> int:

@@ -6,14 +6,19 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from repro.layers import size
+
 _SAID = {
-    "exact": "exact: the computation of {network} as its paper prints it",
-    "same-structure": "same-structure: the operations of {network} as its paper prints it, not proven on numbers",
+    "exact": "exact: the computation of {network}",
+    "same-structure": "same-structure: the operations of {network}, not proven",
     "variant": "variant of {network}: every difference is a known one",
     "wrong": "wrong: not {network}",
-    "not-paper": "not-paper: no network of the papers; the nearest is {network}",
+    "not-paper": "not-paper: no network of the papers; held against {network}",
     "error": "error: {error}",
 }
+HEADS = ("where", "paper", "here", "called", "parameters", "MACs")
+#: Of the operations; the differences of two networks that have less in common tell nothing.
+_LITTLE = 0.3
 #: What is left out of a long list of differences; all are in --json.
 _SHOWN = 40
 
@@ -21,11 +26,10 @@ _SHOWN = 40
 def audit_lines(found: Mapping[str, Any]) -> Iterator[str]:
     """All that is said of an audit, without a terminal to fit it to."""
     yield headline(found)
-    if found["differences"]:
+    if rows := difference_rows(found):
         from tabulate import tabulate  # would be a fifth of `import repro`
 
-        heads = ("where", "paper", "here", "called", "parameters", "MACs")
-        yield tabulate(difference_rows(found), heads, "plain", colalign=("left",) * 4 + ("right",) * 2, disable_numparse=True)
+        yield tabulate(rows, HEADS, "plain", colalign=("left",) * 4 + ("right",) * 2, disable_numparse=True)
     yield from last_lines(found)
 
 
@@ -36,25 +40,31 @@ def headline(found: Mapping[str, Any]) -> str:
 
 
 def last_lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """What follows the differences: notes and proof."""
+    """What follows the differences: what their names mean, or totals; notes; proof."""
     if not found["differences"] and found["params"] is not None:
-        yield f"{found['params']:,d} parameters, {found['macs']:,d} MACs, as the paper's table gives"
+        yield f"{found['params']:,d} parameters, {found['macs']:,d} MACs on {size(found['input'])}, as {found['network']} has"
+    if found["differences"] and found["near"] < _LITTLE:
+        yield f"little in common: --json lists {len(found['differences'])} differences"
+        return
+    for name, row in {row["name"]: row for row in found["differences"] if row["why"]}.items():
+        yield f"{name} ({row['makes']}): {row['why']}"
     for note in found["notes"]:
         yield f"note: {note}"
     if found["proof"]:
         yield f"proof: {found['proof']}"
 
 
-def difference_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """From the paper's totals over what each difference adds to the candidate's: (where, paper, here, called, parameters, MACs)."""
-    yield "", f"{found['network']}", "", "", f"{found['paper_params']:,d}", f"{found['paper_macs']:,d}"
+def difference_rows(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """HEADS: from the paper's totals over what each difference adds to the candidate's; nothing where the two have little in common."""
     rows = _merged(found["differences"])
-    for row in rows[:_SHOWN]:
-        yield (*row[:4], _delta(row[4]), _delta(row[5]))
+    if not rows or found["near"] < _LITTLE:
+        return []
+    shown: list[tuple[str, ...]] = [("", f"{found['network']}", "", "", f"{found['paper_params']:,d}", f"{found['paper_macs']:,d}")]
+    shown += [(*row[:4], _delta(row[4]), _delta(row[5])) for row in rows[:_SHOWN]]
     if rest := rows[_SHOWN:]:
         params, macs = (sum(row[column] for row in rest) for column in (4, 5))
-        yield "...", f"{len(rest)} more", "", "--json lists them", _delta(params), _delta(macs)
-    yield "sum", "", "this model", "", f"{found['params']:,d}", f"{found['macs']:,d}"
+        shown.append(("...", f"{len(rest)} more", "", "--json lists them", _delta(params), _delta(macs)))
+    return [*shown, ("sum", "", f"on {size(found['input'])}", "", f"{found['params']:,d}", f"{found['macs']:,d}")]
 
 
 def _merged(differences: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
@@ -64,7 +74,7 @@ def _merged(differences: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
         text = (
             _cut(row["expected"] or "nothing"),
             _cut(row["found"] or "nothing"),
-            row.get("name") or ("" if row["kind"] != "follows" else "(follows)"),
+            row["name"] or "(no usual name)",
         )
         groups.setdefault(text, []).append(row)
     merged = []

@@ -20,7 +20,7 @@ def record_ops(module: nn.Module, x: Tensor) -> tuple[list[Op], list[Op]]:
     x = torch.randn_like(x)
     with torch.no_grad(), WhoRuns(module) as running, _Recorder(module, x, running) as recorder, _Dropout(recorder):
         output = module(x)
-    return recorder.order, [recorder.op_of(tensor) for tensor in _tensors(output) if id(tensor) in recorder.env]
+    return recorder.order, [recorder.op_of(tensor) for tensor in tensors_in(output) if id(tensor) in recorder.env]
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -95,8 +95,9 @@ class _Dropout(TorchFunctionMode):
         return out
 
 
-def _tensors(value: Any) -> list[Tensor]:
+def tensors_in(value: Any) -> list[Tensor]:
+    """The tensors of what a module gives, in their order, however it is nested."""
     if isinstance(value, Tensor):
         return [value]
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    return [tensor for part in parts for tensor in _tensors(part)]
+    return [tensor for part in parts for tensor in tensors_in(part)]

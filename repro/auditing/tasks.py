@@ -49,24 +49,27 @@ def run_audit(target: Target, imported: Imported, as_: str | None, input: list[i
         with on_cpu():
             found = auditing.audit(module, as_=as_, input=tuple(input) if input else None, proof=proof)
     except ReproError as error:
-        raise TargetError(f"{target.text}: {error}{_hint(module, input)}") from error
-    fault = f"{found.error}{_hint(module, input)}" if found.verdict == "error" else None
+        raise TargetError(f"{target.text}: {error}{_hint(error, module, input)}") from error
+    fault = f"{found.error}{_hint(found.error, module, input)}" if found.verdict == "error" else None
     return replace(found, target=target.text, notes=(*notes, *found.notes), error=fault).to_json()
 
 
-def _hint(module: nn.Module, tried: list[int] | None) -> str:
+def _hint(error: object, module: nn.Module, tried: list[int] | None) -> str:
     """Which inputs work, where the module ran on none."""
+    if "can't be run" not in str(error):
+        return ""
     works = [size(shape) for shape in sizes_that_work(module) if list(shape) != tried]
     return f"; it takes {' or '.join(works)}: give --input {works[0]}" if works else "; give its own input with --input CxHxW"
 
 
 def run_lock(target: Target, imported: Imported, input: list[int] | None) -> dict[str, Any]:
-    """The document of a lock. Without an input, the first of the papers' that the module takes."""
+    """The document of a lock. Without an input, that of an audit."""
     module, notes = load(target, imported)
-    shape = tuple(input) if input else next(sizes_that_work(module), None)
-    if shape is None:
-        raise TargetError(f"{target.text} takes none of the papers' inputs; give its own with --input CxHxW")
     with on_cpu():
+        try:
+            shape = tuple(input) if input else compare_module(bare(module), None, None).alignment.found.input
+        except ReproError as error:
+            raise TargetError(f"{target.text}: {error}; give its own with --input CxHxW") from error
         found = lock_model(module, target.called, shape)
     return found.to_json() | {"notes": notes}
 
