@@ -31,4 +31,4 @@ def test_a_library_ships_what_was_judged(library: str, call: str, network: str) 
     target = f"{MODULES[library]}:{call}"
     found = ask("audit", target, as_=network, input=None, proof=True)
     assert not changed(found, COMMITTED[target, network])
-    assert changed(found | {"macs": found["macs"] + 1, "verdict": "wrong"}, COMMITTED[target, network]) == ["verdict", "macs"]
+    assert changed(found | {"macs": found["macs"] + 1, "verdict": "other"}, COMMITTED[target, network]) == ["verdict", "macs"]
