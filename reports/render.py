@@ -19,11 +19,13 @@ from reports.pages.conventions import write_conventions
 from reports.pages.degradation import write_degradation
 from reports.pages.errata import write_errata
 from reports.pages.index import write_index, write_results
+from reports.pages.lecture import FILES, write_lecture
 from reports.pages.macs import write_macs
 from reports.pages.networks import write_network
 from reports.pages.parameters import write_parameters
 from reports.pages.scale import scale_charts, write_scale
 from reports.pages.training import write_training
+from reports.taught import load_course
 from reports.trained import charts_of
 from repro.errors import ReproError
 from repro.files import write_atomically
@@ -46,7 +48,8 @@ def render_reports(ledger: Ledger, root: Path) -> dict[Path, str]:
     Raises ReproError where the README has one of the two marks only.
     """
     judged = Judged.of(ledger, load_records(root / REPORTS / "records"))
-    drawn = (*all_charts(judged), *charts_of(judged.records), *scale_charts(judged))
+    course = load_course(root / REPORTS / "lecture")
+    drawn = (*all_charts(judged), *charts_of(judged.records), *scale_charts(judged), *course.charts())
     pages = {
         "README.md": write_index(judged, drawn),
         "errata.md": write_errata(judged),
@@ -56,6 +59,7 @@ def render_reports(ledger: Ledger, root: Path) -> dict[Path, str]:
         "training.md": write_training(judged),
         "degradation.md": write_degradation(judged),
         "scale.md": write_scale(judged),
+        **{name: write_lecture(course, language) for language, name in FILES.items()},
         **{f"networks/{network.name}.md": write_network(judged, network) for network in judged.networks},
     }
     files = {REPORTS / name: text for name, text in pages.items()}
@@ -109,8 +113,11 @@ def _figures(chart: Chart, root: Path) -> Iterator[tuple[Path, str]]:
 
 def draw_figure(chart: Chart, theme: str) -> str:
     """A figure as SVG with what it was drawn from in its description. Imports matplotlib."""
+    from reports.curves import DRAWINGS
     from reports.drawing import draw_chart
+    from reports.slides import SLIDES
 
+    DRAWINGS.update(SLIDES)  # here, since a line more in curves.py or drawing.py would have every figure drawn again
     svg = draw_chart(chart, theme, _DESCRIPTION.format(data=chart.digest(theme), drawing=_NO_CHECKSUM))
     return svg.replace(_NO_CHECKSUM, _checksum(svg, _NO_CHECKSUM), 1)
 

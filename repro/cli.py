@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from repro import __version__, cli_audit, cli_degradation, printing
+from repro import __version__, cli_audit, cli_degradation, cli_lecture, printing
 from repro.auditing.outside import TIMEOUT
 from repro.checking import Check, Counter, check_layers, check_ledger
 from repro.claims import judge_claim
@@ -240,6 +240,7 @@ def all_(
 
 cli_audit.add_commands(app)
 cli_degradation.add_command(app)
+cli_lecture.add_command(app)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -8,7 +8,7 @@ from reports import wording
 from reports.charts import MACS, Chart, alt_of_macs
 from reports.judged import Judged
 from reports.markdown import anchor, code, document, link, picture, remake, table, text
-from reports.pages import conventions, degradation, errata, macs, parameters, scale, training
+from reports.pages import conventions, degradation, errata, lecture, macs, parameters, scale, training
 from repro.claims import VERDICTS
 from repro.layers import size
 from repro.tables import Paper
@@ -21,6 +21,7 @@ PAGES = {
     "training.md": (training.TITLE, training.ABOUT),
     "degradation.md": (degradation.TITLE, degradation.ABOUT),
     "scale.md": (scale.TITLE, scale.ABOUT),
+    "lecture.md": (lecture.TITLE, lecture.ABOUT),
 }
 LEAD = """\
 Each number that a paper prints is a claim. Counting the network of the paper's own table gives a measurement. Between the two stands \

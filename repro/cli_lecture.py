@@ -1,0 +1,79 @@
+"""The command of the lecture; torch is imported when it runs."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from repro.cli_json import Json, print_json
+
+if TYPE_CHECKING:
+    from repro.lectures.judging import Judged
+
+_EPILOG = (
+    "Examples: `repro lecture` · `repro lecture convolution vgg` · `repro lecture --json` · `repro lecture mnist --data mnist --root PATH` "
+    "· `repro lecture --train --data mnist --root PATH` (minutes)\n\n"
+    "Exit code 0: each verdict is the expected one; 1: another one; 2: bad input."
+)
+FOLDER = Path("reports") / "lecture"
+
+
+def add_command(app: typer.Typer) -> None:
+    """Adds ``lecture`` to the command."""
+    app.command("lecture", epilog=_EPILOG)(lecture_)
+
+
+def lecture_(
+    topics: Annotated[list[str] | None, typer.Argument(metavar="TOPIC", help="Topics to run; all by default.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Keep the numbers in the folder of --records, for the pages.")] = False,
+    records: Annotated[Path, typer.Option(help="Folder of the numbers that were kept.")] = FOLDER,
+    root: Annotated[Path | None, typer.Option(help="Folder of MNIST's files, which one check looks into.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the statements of the course's slides: right, imprecise or wrong, with numbers."""
+    from repro.lectures import running
+    from repro.lectures.statements import load_lecture
+
+    course = load_lecture()
+    names = [course.topic(name).name for name in topics or [topic.name for topic in course.topics]]
+    judged: list[Judged] = []
+    different: list[str] = []
+    written: list[Path | None] = []
+    for name in names:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        known = running.load_document(records, name)
+        found = running.run_topic(name, root, known)
+        judged += running.judge_topic(course, name, found)
+        different += [f"{name}.{number}" for number in running.differences(known, found)] if known else []
+        written += [running.write_document(records, found)] if write else []
+    if as_json:
+        print_json(to_json(judged, different))
+    else:
+        _print(judged, different, [path for path in written if path])
+    raise typer.Exit(0 if all(one.as_expected for one in judged) else 1)
+
+
+def to_json(judged: list[Judged], different: list[str]) -> dict[str, Any]:
+    """The document of ``--json``: statements, the tally, and which numbers aren't those that were kept."""
+    tally = Counter(one.verdict for one in judged)
+    return {"statements": [one.to_json() for one in judged], "tally": dict(tally), "other_than_kept": different}
+
+
+def _print(judged: list[Judged], different: list[str], written: list[Path]) -> None:
+    from repro.lectures.statements import VERDICTS
+
+    for one in judged:
+        print(f"{one.verdict:<9} {one.statement.id} ({one.statement.heading}): {one.statement.says.en}")
+        print(f"          {one.why('en')}")
+        if not one.as_expected:
+            print(f"          expected: {one.statement.expected}")
+    tally = Counter(one.verdict for one in judged)
+    print(f"{len(judged)} statements: {', '.join(f'{tally[verdict]} {verdict}' for verdict in VERDICTS if tally[verdict])}")
+    if different:
+        print(f"other numbers than those kept: {', '.join(different)}")
+    for path in written:
+        print(f"written: {path.as_posix()}")
