@@ -1,0 +1,191 @@
+"""LeNet-5 trained: as in 1998, with fixed codes and the paper's loss (L98 section II.B and II.C), and as most code has it today.
+
+The optimiser isn't the paper's, which steps after each image with a rate of its own for each weight (stochastic diagonal
+Levenberg-Marquardt): batches and momentum here, so that an hour becomes a minute. The page says so beside the error.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+from torch.nn import functional
+
+from repro.building import PaperNet, build
+from repro.data import Dataset, Split
+from repro.data.augmenting import batch_indices
+from repro.errors import ReproError
+from repro.files import write_once
+from repro.machine import environment
+from repro.measuring import EVALUATION_BATCH, evaluating
+from repro.records import Curve, Data, Environment, Part
+from repro.tables import load_ledger
+from repro.training import describe, initialise
+
+FIELD = 32  #: pixels; a digit is at most 20x20 in the middle (L98 section II.B)
+PAPER, INK = -0.1, 1.175  #: L98 section II.B
+DIGIT = 20
+
+Loss = Literal["MAP", "cross-entropy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one of the two is trained. The learning rate rises and falls once (``OneCycleLR``) to ``lr``; ``j`` is that of L98 eq. 9."""
+
+    network: str
+    loss: Loss
+    epochs: int
+    batch: int
+    lr: float
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    j: float = 0.0
+
+
+PLANS = {
+    "mnist": (Plan("lenet5", "MAP", 10, 64, 0.004, j=1.0), Plan("lenet5-modern", "cross-entropy", 6, 64, 0.08, weight_decay=5e-4)),
+    "digits": (Plan("lenet5", "MAP", 40, 32, 0.004, j=1.0), Plan("lenet5-modern", "cross-entropy", 40, 32, 0.08, weight_decay=5e-4)),
+}
+
+
+class Lesson(Part):
+    """One training: ``train`` is the running error of each epoch, ``test`` that after it, in per cent."""
+
+    format: Literal[1]
+    plan: Plan
+    seed: int
+    threads: int
+    data: Data
+    environment: Environment
+    train: Curve
+    test: Curve
+    wall_seconds: float
+
+    @property
+    def test_error(self) -> float:
+        """After the last epoch, in per cent."""
+        return self.test.error[-1]
+
+
+def map_loss(distances: Tensor, labels: Tensor, j: float) -> Tensor:
+    """L98 eq. 9: the distance to the right code, and ``log(e^-j + sum_i e^-y_i)``, which pushes the other codes away.
+
+    ``distances`` are (batch, classes), ``labels`` int64 (batch,); the result is the mean over the batch.
+    """
+    right = distances.gather(1, labels[:, None])[:, 0]
+    others = torch.cat([-distances, distances.new_full((len(labels), 1), -j)], 1)
+    return (right + others.logsumexp(1)).mean()
+
+
+def initialise_as_in_1998(net: nn.Module, seed: int) -> None:
+    """Uniform in +-2.4 / fan-in (L98 appendix A), biases too; the coefficients of S2 and S4 start at 1 / window, as they're built."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            width = 2.4 / module.weight[0].numel()
+            for values in (module.weight, module.bias):
+                if values is not None:
+                    nn.init.uniform_(values, -width, width, generator=generator)
+
+
+def field(split: Split, digit: int | None) -> Tensor:
+    """Images as LeNet-5 sees them: float32 (N, 1, 32, 32), -0.1 for paper and 1.175 for ink.
+
+    ``digit`` is the side to which smaller images are enlarged first.
+    """
+    images = split.images[..., :1].permute(0, 3, 1, 2).float() / 255
+    if digit is not None:
+        images = functional.interpolate(images, size=digit, mode="bilinear")
+    around = FIELD - images.shape[-1]
+    return functional.pad(images, (around // 2, around - around // 2) * 2) * (INK - PAPER) + PAPER
+
+
+def teach(plan: Plan, data: Dataset, seed: int, threads: int, tell: Callable[[str], None] = lambda line: None) -> Lesson:
+    """Trains one network to the end of its plan, on the CPU."""
+    torch.set_num_threads(threads)
+    digit = DIGIT if data.train.images.shape[1] < DIGIT else None
+    images, labels, tests = field(data.train, digit), data.train.labels, field(data.test, digit)
+    net = build(load_ledger().network(plan.network))
+    (initialise_as_in_1998 if plan.loss == "MAP" else initialise)(net, seed)
+    steps = len(labels) // plan.batch
+    optimizer = torch.optim.SGD(net.parameters(), lr=plan.lr, momentum=plan.momentum, weight_decay=plan.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.lr, total_steps=plan.epochs * steps, cycle_momentum=False)
+    train: list[tuple[int, float, float]] = []
+    test: list[tuple[int, float, float]] = []
+    began = time.monotonic()
+    for epoch in range(plan.epochs):
+        losses, wrong = torch.zeros(()), torch.zeros(())
+        for step in range(steps):
+            chosen = batch_indices(seed, epoch * steps + step, plan.batch, len(labels))
+            output = net(images[chosen])
+            loss = _loss(plan, output, labels[chosen])
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+            losses += loss.detach()
+            wrong += (_answers(plan, output) != labels[chosen]).float().mean()
+        if not losses.isfinite():
+            raise ReproError(f"{plan.network}: the loss isn't finite in epoch {epoch + 1}; lower lr in repro/lectures/lenets.py")
+        done = (epoch + 1) * steps
+        train.append((done, losses.item() / steps, 100 * wrong.item() / steps))
+        test.append((done, *_score(plan, net, tests, data.test.labels)))
+        tell(f"{plan.network} on {data.name}: epoch {epoch + 1} of {plan.epochs}, training error {train[-1][2]:.2f} %, test error {test[-1][2]:.2f} %")
+    return Lesson(
+        format=1,
+        plan=plan,
+        seed=seed,
+        threads=threads,
+        data=describe(data),
+        environment=environment(),
+        train=_curve(train),
+        test=_curve(test),
+        wall_seconds=round(time.monotonic() - began, 1),
+    )
+
+
+def write_lesson(lesson: Lesson, folder: Path) -> Path:
+    """Writes ``folder/<hardware>/<data>-<network>-seed<n>.json``; nothing that is there is overwritten."""
+    hardware = re.sub(r"[^a-z0-9]+", "-", lesson.environment.hardware.lower()).strip("-")
+    name = f"{lesson.data.name}-{lesson.plan.network}-seed{lesson.seed}.json"
+    return write_once(folder / hardware / name, (lesson.model_dump_json() + "\n").encode())
+
+
+def load_lessons(folder: Path) -> tuple[Lesson, ...]:
+    """All trainings under a folder, in the order of their paths. Raises ReproError that names a file that isn't one."""
+    lessons = []
+    for path in sorted(folder.glob("*/*.json")):
+        try:
+            lessons.append(Lesson.model_validate_json(path.read_bytes()))
+        except ValidationError as error:
+            raise ReproError(f"{path}: {error.errors()[0]['msg']}; remove the file or take it from git again") from None
+    return tuple(lessons)
+
+
+def _loss(plan: Plan, output: Tensor, labels: Tensor) -> Tensor:
+    return map_loss(output, labels, plan.j) if plan.loss == "MAP" else functional.cross_entropy(output, labels)
+
+
+def _answers(plan: Plan, output: Tensor) -> Tensor:
+    """The nearest code, or the highest score."""
+    return output.argmin(1) if plan.loss == "MAP" else output.argmax(1)
+
+
+def _score(plan: Plan, net: PaperNet, images: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Mean loss, and error in per cent."""
+    with evaluating(net):
+        outputs = torch.cat([net(part) for part in images.split(EVALUATION_BATCH)])
+    return _loss(plan, outputs, labels).item(), 100 * (_answers(plan, outputs) != labels).float().mean().item()
+
+
+def _curve(points: list[tuple[int, float, float]]) -> Curve:
+    iterations, losses, errors = zip(*points, strict=True)
+    return Curve(iteration=iterations, loss=losses, error=errors)
