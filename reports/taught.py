@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,12 +36,19 @@ class Taught:
 
     def alt(self, language: str) -> str:
         """The figure in words."""
+        return self._filled("figure", language)
+
+    def about(self, language: str) -> str:
+        """What the topic is about."""
+        return self._filled("about", language)
+
+    def _filled(self, key: str, language: str) -> str:
         numbers = self.document.numbers if self.document else {}
-        return fill(self.topic.figure, language, numbers, f"{self.topic.name}.figure")
+        return fill(getattr(self.topic, key), language, numbers, f"{self.topic.name}.{key}")
 
     def count(self, verdict: str) -> int:
         """How many statements have this verdict."""
-        return Counter(one.verdict for one in self.judged)[verdict]
+        return sum(one.verdict == verdict for one in self.judged)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from repro.lectures.judging import Judged
 
 _EPILOG = (
-    "Examples: `repro lecture` · `repro lecture convolution vgg` · `repro lecture --json` · `repro lecture mnist --data mnist --root PATH` "
-    "· `repro lecture --train --data mnist --root PATH` (minutes)\n\n"
+    "Examples: `repro lecture` · `repro lecture convolution vgg` · `repro lecture --json` · `repro lecture mnist --root PATH` "
+    "· `repro lecture --train` (two minutes) · `repro lecture --train --data mnist --root PATH` (ten minutes)\n\n"
     "Exit code 0: each verdict is the expected one; 1: another one; 2: bad input."
 )
 FOLDER = Path("reports") / "lecture"
@@ -31,7 +31,11 @@ def lecture_(
     topics: Annotated[list[str] | None, typer.Argument(metavar="TOPIC", help="Topics to run; all by default.")] = None,
     write: Annotated[bool, typer.Option("--write", help="Keep the numbers in the folder of --records, for the pages.")] = False,
     records: Annotated[Path, typer.Option(help="Folder of the numbers that were kept.")] = FOLDER,
-    root: Annotated[Path | None, typer.Option(help="Folder of MNIST's files, which one check looks into.")] = None,
+    data: Annotated[str, typer.Option(help="What --train trains on: digits or mnist.")] = "digits",
+    root: Annotated[Path | None, typer.Option(help="Folder of MNIST's files, instead of the cache folder.")] = None,
+    train: Annotated[bool, typer.Option("--train", help="Train LeNet-5, as in 1998 and as today, where there is no record.")] = False,
+    threads: Annotated[int, typer.Option(min=1, max=1_024, help="CPU threads of --train.")] = 1,
+    again: Annotated[bool, typer.Option("--again", help="Train although there is a record.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run the statements of the course's slides: right, imprecise or wrong, with numbers."""
@@ -39,6 +43,8 @@ def lecture_(
     from repro.lectures.statements import load_lecture
 
     course = load_lecture()
+    if train:
+        raise typer.Exit(_train(data, root, records, threads, again, as_json))
     names = [course.topic(name).name for name in topics or [topic.name for topic in course.topics]]
     judged: list[Judged] = []
     different: list[str] = []
@@ -55,6 +61,20 @@ def lecture_(
     else:
         _print(judged, different, [path for path in written if path])
     raise typer.Exit(0 if all(one.as_expected for one in judged) else 1)
+
+
+def _train(data: str, root: Path | None, records: Path, threads: int, again: bool, as_json: bool) -> int:
+    """Trains both LeNets; their records go to a folder beside the numbers of the checks."""
+    from repro.data import load
+    from repro.lectures import lenets
+
+    images = load(data, root if data != "digits" else None)
+    written = lenets.teach_all(images, records / lenets.FOLDER, threads, lambda line: print(line, file=sys.stderr, flush=True), again=again)
+    if as_json:
+        print_json({"written": [path.as_posix() for path in written]})
+    else:
+        print("\n".join(f"written: {path.as_posix()}" for path in written) or "both have a record; --again trains them anew")
+    return 0
 
 
 def to_json(judged: list[Judged], different: list[str]) -> dict[str, Any]:

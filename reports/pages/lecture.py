@@ -89,10 +89,10 @@ def _tally(course: Course, language: Language) -> str:
 def _section(topic: Taught, language: Language) -> Iterator[str]:
     words = WORDS[language]
     yield f"## {text(getattr(topic.topic.title, language))}"
-    yield text(getattr(topic.topic.about, language))
     if topic.document is None:
         yield f"{words['none']}: {code(f'repro lecture --write {topic.topic.name}')}"
         return
+    yield text(topic.about(language))
     if topic.chart() is not None:
         yield picture(f"figures/{topic.stem}", topic.alt(language))
     heads = [words["verdict"], words["statement"], words["why"]]

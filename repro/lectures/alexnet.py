@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 
@@ -29,7 +30,9 @@ def layers() -> Numbers:
     kinds = [layer.kind for layer in network.layers]
     channels, height, width = network.input
     with torch.device("meta"):
-        public = [models.get_model(name, weights=None) for name in ("alexnet", "vgg11", "vgg16", "vgg19", "resnet18", "resnet50", "resnet152")]
+        public = [
+            models.get_model(name, weights=None) for name in ("alexnet", "vgg11", "vgg16", "vgg19", "resnet18", "resnet50", "resnet152")
+        ]
     return {
         "max_poolings": kinds.count("maxpool"),
         "normalisations": kinds.count("lrn"),
@@ -151,7 +154,7 @@ def schedule() -> Numbers:
         error += 0.3 * (floors[min(round(-math.log10(rate / LR)), 3)] - error)
         rates.append(rate)
         rule.step(error)
-    return {"first": rates[0], "last": round(rates[-1], 8), "drops": sum(new < old for old, new in zip(rates, rates[1:], strict=False))}
+    return {"first": rates[0], "last": round(rates[-1], 8), "drops": sum(new < old for old, new in itertools.pairwise(rates))}
 
 
 def decay() -> Numbers:
@@ -180,14 +183,18 @@ def _updates(rates: tuple[float, ...]) -> float:
         w = w + v
         optimizer.param_groups[0]["lr"], theirs.grad = rate, gradient.clone()
         optimizer.step()
-    return ((theirs.detach() - w).norm() / (w - start).norm()).item()
+    return float((theirs.detach() - w).norm() / (w - start).norm())
 
 
 def overlapping() -> Numbers:
     """Overlapping pooling (3, 2) and plain pooling (2, 2) of 55x55 maps."""
     maps = torch.rand(1, 1, 55, 55, generator=torch.Generator().manual_seed(0))
     both = [nn.functional.max_pool2d(maps, size, 2) for size in (3, 2)]
-    return {"side": both[0].shape[-1], "side_plain": both[1].shape[-1], "differ_percent": round(100 * (both[0] != both[1]).float().mean().item())}
+    return {
+        "side": both[0].shape[-1],
+        "side_plain": both[1].shape[-1],
+        "differ_percent": round(100 * (both[0] != both[1]).float().mean().item()),
+    }
 
 
 CHECKS = {

@@ -58,8 +58,8 @@ def _value(node: ast.expr, numbers: Mapping[str, Value]) -> Value:
             found = [bool(_value(value, numbers)) for value in values]
             return all(found) if isinstance(op, ast.And) else any(found)
         case ast.Compare(left, ops, others) if all(type(op) in _COMPARED for op in ops):
-            values = [_value(part, numbers) for part in (left, *others)]
-            return all(_COMPARED[type(op)](*pair) for op, pair in zip(ops, itertools.pairwise(values), strict=True))
+            compared = [_value(part, numbers) for part in (left, *others)]
+            return all(_COMPARED[type(op)](*pair) for op, pair in zip(ops, itertools.pairwise(compared), strict=True))
         case ast.Call(ast.Name(name), arguments, []) if name in _FUNCTIONS and arguments:
             return _FUNCTIONS[name](*(_value(argument, numbers) for argument in arguments))
     raise ValueError(f"arithmetic, comparisons, and, or, not, {', '.join(_FUNCTIONS)}")

@@ -33,6 +33,9 @@ FIELD = 32  #: pixels; a digit is at most 20x20 in the middle (L98 section II.B)
 PAPER, INK = -0.1, 1.175  #: L98 section II.B
 DIGIT = 20
 
+#: Where the records are, below the numbers of the checks.
+FOLDER = "trained"
+
 Loss = Literal["MAP", "cross-entropy"]
 
 
@@ -138,7 +141,9 @@ def teach(plan: Plan, data: Dataset, seed: int, threads: int, tell: Callable[[st
         done = (epoch + 1) * steps
         train.append((done, losses.item() / steps, 100 * wrong.item() / steps))
         test.append((done, *_score(plan, net, tests, data.test.labels)))
-        tell(f"{plan.network} on {data.name}: epoch {epoch + 1} of {plan.epochs}, training error {train[-1][2]:.2f} %, test error {test[-1][2]:.2f} %")
+        errors = f"training error {train[-1][2]:.2f} %, test error {test[-1][2]:.2f} %"
+        errors = f"training error {train[-1][2]:.2f} %, test error {test[-1][2]:.2f} %"
+        tell(f"{plan.network} on {data.name}: epoch {epoch + 1} of {plan.epochs}, {errors}")
     return Lesson(
         format=1,
         plan=plan,
@@ -150,6 +155,16 @@ def teach(plan: Plan, data: Dataset, seed: int, threads: int, tell: Callable[[st
         test=_curve(test),
         wall_seconds=round(time.monotonic() - began, 1),
     )
+
+
+def teach_all(data: Dataset, folder: Path, threads: int, tell: Callable[[str], None], *, again: bool = False) -> list[Path]:
+    """Trains both networks where there is no record of the same plan and data yet; returns the records that were written."""
+    described = describe(data)
+    known = [] if again else [(lesson.plan, lesson.data) for lesson in load_lessons(folder)]
+    plans = PLANS.get(data.name)
+    if plans is None:
+        raise ReproError(f"--data {data.name}: LeNet-5 is trained on {' or '.join(PLANS)}; give one of them")
+    return [write_lesson(teach(plan, data, 0, threads, tell), folder) for plan in plans if (plan, described) not in known]
 
 
 def write_lesson(lesson: Lesson, folder: Path) -> Path:
@@ -182,7 +197,7 @@ def _answers(plan: Plan, output: Tensor) -> Tensor:
 def _score(plan: Plan, net: PaperNet, images: Tensor, labels: Tensor) -> tuple[float, float]:
     """Mean loss, and error in per cent."""
     with evaluating(net):
-        outputs = torch.cat([net(part) for part in images.split(EVALUATION_BATCH)])
+        outputs = torch.cat([net(part) for part in torch.split(images, EVALUATION_BATCH)])
     return _loss(plan, outputs, labels).item(), 100 * (_answers(plan, outputs) != labels).float().mean().item()
 
 

@@ -98,7 +98,10 @@ def figure_rows(numbers: Mapping[str, Numbers]) -> Rows:
     nets = {name: _learn(name == "relu", 0) for name in ("linear", "relu")}
     with torch.no_grad():
         shown = {name: net(square).sigmoid().reshape(31, 31) for name, net in nets.items()}
-    return [{"name": name, "side": side, "values": [[round(value, 3) for value in row] for row in grid.tolist()]} for name, grid in shown.items()]
+    return [
+        {"name": name, "side": side, "values": [[round(value, 3) for value in row] for row in grid.tolist()]}
+        for name, grid in shown.items()
+    ]
 
 
 def _learn(relu: bool, seed: int) -> nn.Module:

@@ -6,24 +6,28 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import multiprocessing
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
+from repro.errors import ReproError
 from repro.lectures.judging import Numbers
 
 WORLD = 2
 
 
 def in_processes(work: Callable[[], Numbers]) -> Numbers:
-    """Runs a function of a module in two new processes and returns what the first one found.
+    """Runs a function of a module in two new processes and returns what the first one found. Raises ReproError where one ends early.
 
     In each, ``repro.distributed`` knows its rank and the world, and collective operations of ``torch.distributed`` meet.
     """
     with tempfile.TemporaryDirectory() as folder:
-        multiprocessing.spawn(_meet, (work, folder), nprocs=WORLD)  # type: ignore[no-untyped-call]
+        try:
+            spawn(_meet, (work, folder), nprocs=WORLD)  # type: ignore[no-untyped-call]
+        except (ProcessRaisedException, ProcessExitedException) as error:
+            reason = str(error).strip().splitlines()[-1][:200]
+            raise ReproError(f"two processes that work together ended early: {reason}; run it again, or leave the topic away") from None
         found: Numbers = torch.load(Path(folder) / "found.pt")
     return found
 
@@ -31,8 +35,7 @@ def in_processes(work: Callable[[], Numbers]) -> Numbers:
 def _meet(rank: int, work: Callable[[], Numbers], folder: str) -> None:
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(WORLD)}
     torch.set_num_threads(1)
-    store: Any = dist.FileStore(f"{folder}/store", WORLD)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=WORLD)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=WORLD)
     try:
         found = work()
         if rank == 0:

@@ -97,7 +97,9 @@ def depth() -> Numbers:
     found: Numbers = {f"resnet{depth}": float(ledger.claim(f"resnet{depth}/test-error/table-6").printed) for depth in DEPTHS}
     found["resnet110"] = float(ledger.claim("resnet110/test-error/table-6/best-of-5").printed)
     found["resnet1202"] = float(ledger.claim("resnet1202/test-error/table-6").printed)
-    found |= {f"imagenet_plain{depth}": float(ledger.claim(f"plain{depth}/top-1-val-error/table-2/{depth}-layers").printed) for depth in (18, 34)}
+    found |= {
+        f"imagenet_plain{depth}": float(ledger.claim(f"plain{depth}/top-1-val-error/table-2/{depth}-layers").printed) for depth in (18, 34)
+    }
     return found
 
 
@@ -147,7 +149,7 @@ def _norms(name: str, seed: int, normalised: bool) -> list[float]:
     if not normalised:
         for module in net.modules():
             if isinstance(module, nn.BatchNorm2d):
-                module.forward = lambda x: x  # type: ignore[method-assign]
+                module.forward = torch.clone  # type: ignore[method-assign]
     images, labels = Feeder(data, pad=0, mirror=False).batch(seed, 0, BATCH)
     cross_entropy(net(images), labels).backward()  # type: ignore[no-untyped-call]
     return gradient_norms(net)

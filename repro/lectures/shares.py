@@ -39,7 +39,8 @@ def small_vgg(seed: int) -> nn.Module:
 def _compare() -> Numbers:
     generator = torch.Generator().manual_seed(0)
     batches = [
-        (torch.randn(BATCH, 3, SIDE, SIDE, generator=generator), torch.randint(CLASSES, (BATCH,), generator=generator)) for _ in range(STEPS)
+        (torch.randn(BATCH, 3, SIDE, SIDE, generator=generator), torch.randint(CLASSES, (BATCH,), generator=generator))
+        for _ in range(STEPS)
     ]
     alone, shared, apart = small_vgg(0), small_vgg(0), small_vgg(0)
     for images, labels in batches:
@@ -68,7 +69,7 @@ def _step(net: nn.Module, images: Tensor, labels: Tensor, average: bool) -> None
         distributed.average(gradients)
     with torch.no_grad():
         for weight, gradient in zip(net.parameters(), gradients, strict=True):
-            weight -= LR * gradient
+            weight.sub_(LR * gradient)
     net.zero_grad()
 
 

@@ -26,7 +26,7 @@ class Words(Entry):
 
 
 class Topic(Entry):
-    """A part of the course; ``figure`` says in words what its figure shows, with numbers as ``{check[name]}``."""
+    """A part of the course; ``figure`` says in words what its figure shows. A number is ``{check[name]}``."""
 
     name: Word
     title: Words

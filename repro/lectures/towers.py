@@ -38,7 +38,7 @@ def grouped(network: Network, seed: int) -> PaperNet:
     """The network in one piece, in evaluation mode, with torch's initial weights of a seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build(network).eval()  # type: ignore[no-any-return]
+        return build(network).eval()
 
 
 def run_tower(net: PaperNet, network: Network, x: Tensor) -> tuple[Tensor, list[str]]:

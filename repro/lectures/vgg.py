@@ -39,7 +39,10 @@ _STACKS = {"one_7x7": ("conv7-1", 1), "one_5x5": ("conv5-1", 1), "three_3x3": ("
 
 def fields() -> Numbers:
     """The side of the square of inputs that move one output of a stack, measured by its gradient."""
-    return {f"{name}_side": _side(_field([size] * times)) for name, size, times in (("two_3x3", 3, 2), ("three_3x3", 3, 3), ("one_5x5", 5, 1), ("one_7x7", 7, 1))}
+    return {
+        f"{name}_side": _side(_field([size] * times))
+        for name, size, times in (("two_3x3", 3, 2), ("three_3x3", 3, 3), ("one_5x5", 5, 1), ("one_7x7", 7, 1))
+    }
 
 
 def configurations() -> Numbers:
@@ -47,7 +50,9 @@ def configurations() -> Numbers:
     ledger = load_ledger()
     networks = [ledger.network(name) for name in NAMES]
     other = {net.name: sum(layer.kind == "conv" and layer.kernel != (3, 3) for layer in net.layers) for net in networks}
-    judged = [judge_claim(ledger, claim) for claim in ledger.claims if claim.file == "vgg.toml" and claim.quantity in ("params", "weight_layers")]
+    judged = [
+        judge_claim(ledger, claim) for claim in ledger.claims if claim.file == "vgg.toml" and claim.quantity in ("params", "weight_layers")
+    ]
     counts = {quantity: [one for one in judged if one.claim.quantity == quantity] for quantity in ("params", "weight_layers")}
     alexnet = ledger.network("alexnet").params
     return {
@@ -81,7 +86,7 @@ def small_filters() -> Numbers:
         def run(z: Tensor) -> Tensor:
             return cast(Tensor, bend(nn.functional.conv2d(z, weight)))
 
-        return ((run(x + y) - run(x) - run(y)).norm() / run(x + y).norm()).item()
+        return float((run(x + y) - run(x) - run(y)).norm() / run(x + y).norm())
 
     return {"alone_off": bound([apart(nn.Identity())]), "with_relu_off": float(f"{apart(nn.ReLU()):.2g}")}
 
@@ -147,7 +152,9 @@ CHECKS = {
 def figure_rows(numbers: Mapping[str, Numbers]) -> Rows:
     """Fields by gradient; weights by channels; sides of the map of scores."""
     kinds = {"one 7x7": [7], "two 3x3": [3, 3], "three 3x3": [3, 3, 3]}
-    rows: Rows = [{"name": name, "field": [[round(value, 4) for value in row] for row in _field(sizes).tolist()]} for name, sizes in kinds.items()]
+    rows: Rows = [
+        {"name": name, "field": [[round(value, 4) for value in row] for row in _field(sizes).tolist()]} for name, sizes in kinds.items()
+    ]
     channels = [64, 128, 256, 512]
     for name, key in (("one 7x7", "one_7x7"), ("three 3x3", "three_3x3"), ("two 3x3", "two_3x3")):
         rows.append({"name": name, "channels": channels, "weights": [numbers["stacks"][f"weights_{key}"] * c * c for c in channels]})
