@@ -43,38 +43,64 @@ def lecture_(
     from repro.lectures.statements import load_lecture
 
     course = load_lecture()
-    if train:
-        raise typer.Exit(_train(data, root, records, threads, again, as_json))
     names = [course.topic(name).name for name in topics or [topic.name for topic in course.topics]]
+    if train:
+        written = _train(data, root, records, threads, again)
+        _print_trained(written, as_json)
+        return
     judged: list[Judged] = []
     different: list[str] = []
-    written: list[Path | None] = []
+    changed: list[Path | None] = []
     for name in names:
-        print(f"{name} ...", file=sys.stderr, flush=True)
+        _say(f"{name} ...")
         known = running.load_document(records, name)
         found = running.run_topic(name, root, known)
         judged += running.judge_topic(course, name, found)
         different += [f"{name}.{number}" for number in running.differences(known, found)] if known else []
-        written += [running.write_document(records, found)] if write else []
+        changed += [running.write_document(records, found)] if write else []
     if as_json:
         print_json(to_json(judged, different))
     else:
-        _print(judged, different, [path for path in written if path])
+        _print(judged, different, [path for path in changed if path])
     raise typer.Exit(0 if all(one.as_expected for one in judged) else 1)
 
 
-def _train(data: str, root: Path | None, records: Path, threads: int, again: bool, as_json: bool) -> int:
-    """Trains both LeNets; their records go to a folder beside the numbers of the checks."""
+def refresh(folder: Path, again: bool = False) -> list[Judged]:
+    """What ``repro all`` does: runs the topics whose checks have changed since their numbers were kept, trains LeNet-5 on the embedded
+    digits where that has no record, and returns the statements whose verdict isn't the expected one."""
+    from repro.lectures import running
+    from repro.lectures.statements import load_lecture
+
+    course = load_lecture()
+    unexpected: list[Judged] = []
+    for topic in course.topics:
+        document = running.load_document(folder, topic.name)
+        if again or document is None or document.code != running.checksum(topic.name):
+            _say(f"lecture: {topic.name} ...")
+            document = running.run_topic(topic.name, None, document)
+            running.write_document(folder, document)
+        unexpected += [one for one in running.judge_topic(course, topic.name, document) if not one.as_expected]
+    _train("digits", None, folder, 1, again)
+    return unexpected
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _train(data: str, root: Path | None, records: Path, threads: int, again: bool) -> list[Path]:
+    """Trains both LeNets where there is no record; their records go to a folder beside the numbers of the checks."""
     from repro.data import load
     from repro.lectures import lenets
 
-    images = load(data, root if data != "digits" else None)
-    written = lenets.teach_all(images, records / lenets.FOLDER, threads, lambda line: print(line, file=sys.stderr, flush=True), again=again)
+    return lenets.teach_all(load(data, root), records / lenets.FOLDER, threads, _say, again=again)
+
+
+def _print_trained(written: list[Path], as_json: bool) -> None:
     if as_json:
         print_json({"written": [path.as_posix() for path in written]})
     else:
         print("\n".join(f"written: {path.as_posix()}" for path in written) or "both have a record; --again trains them anew")
-    return 0
 
 
 def to_json(judged: list[Judged], different: list[str]) -> dict[str, Any]:

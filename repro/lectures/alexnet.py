@@ -116,6 +116,7 @@ def initialisation() -> Numbers:
     initialise_as_in_2012(net, 0)
     named = {name: module for name, module in net.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
     stds = [module.weight.std().item() for module in named.values()]
+    means = [module.weight.mean().item() for module in named.values()]
     biases = {name: module.bias.mean().item() for name, module in named.items() if module.bias is not None}
     images = torch.randn(2, *load_ledger().network("alexnet").input, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -129,7 +130,7 @@ def initialisation() -> Numbers:
         "layers": len(named),
         "std_low": round(min(stds), 4),
         "std_high": round(max(stds), 4),
-        "mean_off": bound(module.weight.mean().item() for module in named.values()),
+        "mean_off": bound(means),
         "biases_1": sum(value == 1 for value in biases.values()),
         "biases_0": sum(value == 0 for value in biases.values()),
         "output_bias": int(biases["fc8"]),
@@ -211,15 +212,14 @@ CHECKS = {
 
 
 def figure_rows(numbers: Mapping[str, Numbers]) -> Rows:
-    """Normalised values by value, where all five neighbours have it; and the printed errors of the slide's comparison."""
+    """Normalised values by value, where all five neighbours have it."""
     values = [float(value) for value in range(0, 301, 10)]
     forms = {
         "as printed (K12)": (K, ALPHA * N),
         "torch with the printed alpha and k": (K, ALPHA),
         "torch's defaults": (1.0, ALPHA),
     }
-    rows: Rows = [
+    return [
         {"name": name, "value": values, "normalised": [round(value / (k + alpha * value**2) ** BETA, 2) for value in values]}
         for name, (k, alpha) in forms.items()
     ]
-    return [*rows, {"errors": numbers["errors"]}]

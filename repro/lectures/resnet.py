@@ -128,9 +128,8 @@ WITH_DATA = {"recorded": recorded}
 
 
 def figure_rows(numbers: Mapping[str, Numbers]) -> Rows:
-    """Gradient norms by layer of plain56 and resnet56 at the start; the printed errors by depth."""
-    rows: Rows = [{"name": name, "norms": [float(f"{norm:.3g}") for norm in _norms(name, 0, True)]} for name in ("plain56", "resnet56")]
-    return [*rows, {"depth": numbers["depth"]}, {"options": numbers["options"]}]
+    """Gradient norms by layer of plain56 and resnet56 at the start."""
+    return [{"name": name, "norms": [float(f"{norm:.3g}") for norm in _norms(name, 0, True)]} for name in ("plain56", "resnet56")]
 
 
 def _ratio(depth: int, normalised: bool) -> float:
