@@ -13,6 +13,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "lead": "This project accompanies a Korean university course on image classification with convolutional networks. Its slides "
         "state facts, and students copy them; so each statement is run here. The statements are in our words; the slide's own heading is "
         "the place.",
+        "keys": "L98, K12, S14 and H15 are the papers of LeNet-5, AlexNet, VGG and ResNet: [papers](README.md#papers).",
         "other": "한국어",
         "rule": "A statement has a criterion, an expression over numbers that a check measures. The verdict follows from it:",
         "right": "the statement holds as it stands.",
@@ -38,6 +39,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "lead": "이 프로젝트는 합성곱 신경망을 이용한 이미지 분류를 다루는 대학 강의를 위한 것입니다. "
         "수강생은 슬라이드에 적힌 내용을 그대로 익히게 되므로, 여기서는 각 진술을 직접 실행하여 확인합니다. "
         "진술은 저희의 말로 옮겨 적었으며, 출처로는 슬라이드의 제목을 적었습니다.",
+        "keys": "L98, K12, S14, H15는 각각 LeNet-5, AlexNet, VGG, ResNet의 논문입니다: [논문 목록](README.md#papers).",
         "other": "English",
         "rule": "각 진술에는 판정 기준이 있습니다. 판정 기준은 검사에서 측정한 수치에 대한 식이며, 판정은 이 식에 따라 정해집니다.",
         "right": "진술이 그대로 성립합니다.",

@@ -26,7 +26,7 @@ def write_lecture(course: Course, language: Language) -> str:
     return document(
         text(title.en if language == "en" else title.ko),
         link(words["other"], FILES[other]),
-        words["lead"],
+        f"{words['lead']} {words['keys']}",
         words["rule"],
         "\n".join(f"- **{verdicts[verdict]}**: {words[verdict]}" for verdict in VERDICTS),
         words["tally"].format(total=sum(counts.values()), **counts),
@@ -111,7 +111,8 @@ def _criteria(one: Judged, language: Language) -> str:
     words, statement = WORDS[language], one.statement
     parts = [f"{words['holds']} {code(statement.right_if or '')}"]
     parts += [f"{words['part']} {code(statement.imprecise_if)}"] if statement.imprecise_if else []
-    used = set(re.findall("[a-z][a-z0-9_]*", f"{statement.right_if} {statement.imprecise_if} {statement.why and statement.why.en}"))
+    used = set(re.findall("[a-z][a-z0-9_]*", f"{statement.right_if} {statement.imprecise_if}"))
+    used |= set(re.findall("{([a-z][a-z0-9_]*)", statement.why.en if statement.why else ""))
     parts += [f"{words['numbers']} {code(', '.join(f'{name} = {value:,}' for name, value in one.numbers.items() if name in used))}"]
     parts += [f"{words['source']} {text(statement.source)}"] if statement.source else []
     return f"- {code(statement.id)}: {'; '.join(parts)}"

@@ -55,7 +55,7 @@ class Plan:
 
 PLANS = {
     "mnist": (Plan("lenet5", "MAP", 10, 64, 0.004, j=1.0), Plan("lenet5-modern", "cross-entropy", 6, 64, 0.08, weight_decay=5e-4)),
-    "digits": (Plan("lenet5", "MAP", 40, 32, 0.004, j=1.0), Plan("lenet5-modern", "cross-entropy", 40, 32, 0.08, weight_decay=5e-4)),
+    "digits": (Plan("lenet5", "MAP", 40, 32, 0.004, j=1.0), Plan("lenet5-modern", "cross-entropy", 40, 32, 0.02, weight_decay=5e-4)),
 }
 
 
@@ -114,6 +114,7 @@ def field(split: Split, digit: int | None) -> Tensor:
 def teach(plan: Plan, data: Dataset, seed: int, threads: int, tell: Callable[[str], None] = lambda line: None) -> Lesson:
     """Trains one network to the end of its plan, on the CPU."""
     torch.set_num_threads(threads)
+    where = environment()  # before the minutes in which somebody may edit a file
     digit = DIGIT if data.train.images.shape[1] < DIGIT else None
     images, labels, tests = field(data.train, digit), data.train.labels, field(data.test, digit)
     net = build(load_ledger().network(plan.network))
@@ -125,7 +126,7 @@ def teach(plan: Plan, data: Dataset, seed: int, threads: int, tell: Callable[[st
     test: list[tuple[int, float, float]] = []
     began = time.monotonic()
     for epoch in range(plan.epochs):
-        losses, wrong = torch.zeros(()), torch.zeros(())
+        losses, wrong = torch.zeros(()), 0
         for step in range(steps):
             chosen = batch_indices(seed, epoch * steps + step, plan.batch, len(labels))
             output = net(images[chosen])
@@ -135,11 +136,11 @@ def teach(plan: Plan, data: Dataset, seed: int, threads: int, tell: Callable[[st
             optimizer.zero_grad()
             schedule.step()
             losses += loss.detach()
-            wrong += (_answers(plan, output) != labels[chosen]).float().mean()
+            wrong += int((_answers(plan, output) != labels[chosen]).sum())
         if not losses.isfinite():
             raise ReproError(f"{plan.network}: the loss isn't finite in epoch {epoch + 1}; lower lr in repro/lectures/lenets.py")
         done = (epoch + 1) * steps
-        train.append((done, losses.item() / steps, 100 * wrong.item() / steps))
+        train.append((done, losses.item() / steps, 100 * wrong / (steps * plan.batch)))
         test.append((done, *_score(plan, net, tests, data.test.labels)))
         errors = f"training error {train[-1][2]:.2f} %, test error {test[-1][2]:.2f} %"
         errors = f"training error {train[-1][2]:.2f} %, test error {test[-1][2]:.2f} %"
@@ -150,7 +151,7 @@ def teach(plan: Plan, data: Dataset, seed: int, threads: int, tell: Callable[[st
         seed=seed,
         threads=threads,
         data=describe(data),
-        environment=environment(),
+        environment=where,
         train=_curve(train),
         test=_curve(test),
         wall_seconds=round(time.monotonic() - began, 1),
@@ -175,14 +176,14 @@ def write_lesson(lesson: Lesson, folder: Path) -> Path:
 
 
 def load_lessons(folder: Path) -> tuple[Lesson, ...]:
-    """All trainings under a folder, in the order of their paths. Raises ReproError that names a file that isn't one."""
+    """All trainings under a folder, by data, network and seed. Raises ReproError that names a file that isn't one."""
     lessons = []
     for path in sorted(folder.glob("*/*.json")):
         try:
             lessons.append(Lesson.model_validate_json(path.read_bytes()))
         except ValidationError as error:
             raise ReproError(f"{path}: {error.errors()[0]['msg']}; remove the file or take it from git again") from None
-    return tuple(lessons)
+    return tuple(sorted(lessons, key=lambda lesson: (lesson.data.name, lesson.plan.network, lesson.seed)))
 
 
 def _loss(plan: Plan, output: Tensor, labels: Tensor) -> Tensor:
@@ -198,7 +199,7 @@ def _score(plan: Plan, net: PaperNet, images: Tensor, labels: Tensor) -> tuple[f
     """Mean loss, and error in per cent."""
     with evaluating(net):
         outputs = torch.cat([net(part) for part in torch.split(images, EVALUATION_BATCH)])
-    return _loss(plan, outputs, labels).item(), 100 * (_answers(plan, outputs) != labels).float().mean().item()
+    return _loss(plan, outputs, labels).item(), 100 * int((_answers(plan, outputs) != labels).sum()) / len(labels)
 
 
 def _curve(points: list[tuple[int, float, float]]) -> Curve:

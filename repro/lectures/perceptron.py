@@ -31,8 +31,7 @@ def collapse() -> Numbers:
     best = x @ torch.linalg.lstsq(x, bent).solution
     return {
         "off": bound((stacked - one).flatten().tolist()),
-        "rank": int(torch.linalg.matrix_rank(weights[0] @ weights[1] @ weights[2])),
-        "relu_off": float(f"{((bent - best).norm() / bent.norm()).item():.3g}"),
+        "relu_off_percent": round(100 * ((bent - best).norm() / bent.norm()).item(), 1),
     }
 
 

@@ -56,7 +56,7 @@ def _compare() -> Numbers:
         "steps": STEPS,
         "weights": _weights(alone).numel(),
         "off": bound([((_weights(shared) - _weights(alone)).norm() / moved.norm()).item()]),
-        "off_without_average": float(f"{((_weights(apart) - _weights(alone)).norm() / moved.norm()).item():.2g}"),
+        "off_without_average_percent": round(100 * ((_weights(apart) - _weights(alone)).norm() / moved.norm()).item(), 1),
     }
 
 

@@ -21,7 +21,7 @@ FULL = 7  #: side of the maps that the first FC layer takes
 
 
 def stacks() -> Numbers:
-    """Weights of stacks on C channels, in C^2 (S14 section 2.3), and how many activations each has."""
+    """Weights of stacks on C channels, in C^2 (S14 section 2.3), and the ReLUs of two such stacks in the ledger's networks."""
     from repro.claims import QUANTITIES
 
     ledger, count = load_ledger(), QUANTITIES["stack_weights"]
@@ -30,7 +30,8 @@ def stacks() -> Numbers:
         **{f"weights_{name}": value for name, value in weights.items()},
         "more_percent": round(100 * (weights["one_7x7"] / weights["three_3x3"] - 1)),
         "saved_percent": round(100 * (1 - weights["three_3x3"] / weights["one_7x7"])),
-        **{f"activations_{name}": times for name, (_, times) in _STACKS.items()},
+        "activations_one_7x7": _relus("resnet34", "conv1"),
+        "activations_three_3x3": _relus("vgg-d", "conv3_"),
     }
 
 
@@ -88,7 +89,7 @@ def small_filters() -> Numbers:
 
         return float((run(x + y) - run(x) - run(y)).norm() / run(x + y).norm())
 
-    return {"alone_off": bound([apart(nn.Identity())]), "with_relu_off": float(f"{apart(nn.ReLU()):.2g}")}
+    return {"alone_off": bound([apart(nn.Identity())]), "with_relu_off_percent": round(100 * apart(nn.ReLU()), 1)}
 
 
 def dense() -> Numbers:
@@ -169,6 +170,11 @@ def _field(sizes: list[int]) -> Tensor:
         x = nn.functional.conv2d(x, torch.full((1, 1, size, size), 1 / size**2), padding=size // 2)
     (gradient,) = torch.autograd.grad(x[0, 0, 6, 6], image)
     return gradient[0, 0] / gradient.max()
+
+
+def _relus(network: str, prefix: str) -> int:
+    """ReLUs of the layers whose names begin so."""
+    return sum(layer.kind == "relu" and layer.name.startswith(prefix) for layer in load_ledger().network(network).layers)
 
 
 def _side(field: Tensor) -> int:
