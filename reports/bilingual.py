@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from repro.lectures.statements import VERDICTS, Verdict
+from repro.lectures.course import VERDICTS, Verdict
 
 Language = Literal["en", "ko"]
 

@@ -120,8 +120,9 @@ def _tasks(data: Rows, theme: Theme) -> Figure:
         kind = "cat" if classes[ys[0], xs[0]] == 1 else "dog"
         left, right, top, bottom = xs.min() - 0.5, xs.max() + 0.5, ys.min() - 0.5, ys.max() + 0.5
         panels[0].plot([left, right, right, left, left], [top, top, bottom, bottom, top], color=theme.ink, linewidth=1.5)
-        for axes, label in zip(panels, (kind, kind, f"{kind} {number}"), strict=True):
-            axes.text(xs.mean(), ys.mean(), label, ha="center", va="center", color=theme.ink, fontsize=8, fontweight="bold")
+        inks = (theme.ink, "black", "black")
+        for axes, label, ink in zip(panels, (kind, kind, f"{kind} {number}"), inks, strict=True):
+            axes.text(xs.mean(), ys.mean(), label, ha="center", va="center", color=ink, fontsize=8, fontweight="bold")
     for axes in panels:
         axes.set_xticks([])
         axes.set_yticks([])

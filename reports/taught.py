@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from reports.charts import STYLE, Chart
+from repro.lectures.course import VERDICTS, Lecture, Topic, load_lecture
 from repro.lectures.judging import Judged, fill
-from repro.lectures.lenets import FOLDER as TRAINED
-from repro.lectures.lenets import Lesson, load_lessons
+from repro.lectures.lessons import FOLDER as TRAINED
+from repro.lectures.lessons import Lesson, load_lessons
 from repro.lectures.running import Document, judge_topic, load_document
-from repro.lectures.statements import VERDICTS, Lecture, Topic, load_lecture
 from repro.records import Record
 
 SLIDES_STYLE = STYLE + (Path(__file__).parent / "slides.py").read_text(encoding="utf-8")

@@ -40,7 +40,7 @@ def lecture_(
 ) -> None:
     """Run the statements of the course's slides: right, imprecise or wrong, with numbers."""
     from repro.lectures import running
-    from repro.lectures.statements import load_lecture
+    from repro.lectures.course import load_lecture
 
     course = load_lecture()
     names = [course.topic(name).name for name in topics or [topic.name for topic in course.topics]]
@@ -69,7 +69,7 @@ def refresh(folder: Path, again: bool = False) -> list[Judged]:
     """What ``repro all`` does: runs the topics whose checks have changed since their numbers were kept, trains LeNet-5 on the embedded
     digits where that has no record, and returns the statements whose verdict isn't the expected one."""
     from repro.lectures import running
-    from repro.lectures.statements import load_lecture
+    from repro.lectures.course import load_lecture
 
     course = load_lecture()
     unexpected: list[Judged] = []
@@ -91,9 +91,9 @@ def _say(line: str) -> None:
 def _train(data: str, root: Path | None, records: Path, threads: int, again: bool) -> list[Path]:
     """Trains both LeNets where there is no record; their records go to a folder beside the numbers of the checks."""
     from repro.data import load
-    from repro.lectures import lenets
+    from repro.lectures import lenets, lessons
 
-    return lenets.teach_all(load(data, root), records / lenets.FOLDER, threads, _say, again=again)
+    return lenets.teach_all(load(data, root), records / lessons.FOLDER, threads, _say, again=again)
 
 
 def _print_trained(written: list[Path], as_json: bool) -> None:
@@ -110,7 +110,7 @@ def to_json(judged: list[Judged], different: list[str]) -> dict[str, Any]:
 
 
 def _print(judged: list[Judged], different: list[str], written: list[Path]) -> None:
-    from repro.lectures.statements import VERDICTS
+    from repro.lectures.course import VERDICTS
 
     for one in judged:
         print(f"{one.verdict:<9} {one.statement.id} ({one.statement.heading}): {one.statement.says.en}")

@@ -9,14 +9,14 @@ from repro.lectures import alexnet
 
 
 def test_layers_are_those_of_the_paper() -> None:
-    found = alexnet.layers()
+    found = alexnet.structure()
     assert (found["max_poolings"], found["normalisations"], found["dropouts"], found["relus"]) == (3, 2, 2, 7)
     assert (found["inputs"], found["classes"], found["params"]) == (150_528, 1_000, 60_965_224)
     assert found["libraries_normalisations"] == 0
 
 
 def test_errors_are_the_printed_ones() -> None:
-    assert alexnet.errors() == {"one_val": 18.2, "five_test": 16.4, "seven_val": 15.4, "seven_test": 15.3}
+    assert alexnet.printed_errors() == {"one_val": 18.2, "five_test": 16.4, "seven_val": 15.4, "seven_test": 15.3}
 
 
 def test_normalisation_as_printed_isnt_torchs_default() -> None:

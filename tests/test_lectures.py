@@ -10,8 +10,8 @@ import pytest
 
 from repro import cli_lecture
 from repro.cli import main
+from repro.lectures.course import load_lecture
 from repro.lectures.running import checksum, judge_topic, load_document
-from repro.lectures.statements import load_lecture
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "reports" / "lecture"
@@ -133,7 +133,7 @@ def test_command_refuses_an_unknown_topic_in_one_line(capsys: pytest.CaptureFixt
 def test_unexpected_verdict_is_exit_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     lecture = load_lecture()
     altered = tuple(one.model_copy(update={"expected": "right"}) if one.id == "tasks/instance" else one for one in lecture.statements)
-    monkeypatch.setattr("repro.lectures.statements.load_lecture", lambda: lecture.model_copy(update={"statements": altered}))
+    monkeypatch.setattr("repro.lectures.course.load_lecture", lambda: lecture.model_copy(update={"statements": altered}))
     assert command("tasks", "--records", str(tmp_path)) == 1
     assert "expected: right" in capsys.readouterr().out
 

@@ -15,7 +15,7 @@ from repro.building import build
 from repro.data import load
 from repro.data.datasets import Dataset, Split
 from repro.errors import ReproError
-from repro.lectures import lenets
+from repro.lectures import lenets, lessons
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -87,7 +87,7 @@ def test_records_are_written_once_and_not_trained_again(few: Dataset, tmp_path: 
     written = lenets.teach_all(few, tmp_path, 1, lambda line: None)
     assert [path.name for path in written] == ["digits-lenet5-seed0.json", "digits-lenet5-modern-seed0.json"]
     assert lenets.teach_all(few, tmp_path, 1, lambda line: None) == []
-    assert len(lenets.load_lessons(tmp_path)) == 2
+    assert len(lessons.load_lessons(tmp_path)) == 2
     monkeypatch.setitem(lenets.PLANS, "digits", (replace(plans[0], lr=0.001),))
     (path,) = lenets.teach_all(few, tmp_path, 1, lambda line: None)
     assert path.name == "digits-lenet5-seed0-2.json"
@@ -102,12 +102,12 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "cpu").mkdir()
     (tmp_path / "cpu" / "x.json").write_text(json.dumps({"format": 2}), encoding="utf-8")
     with pytest.raises(ReproError, match=r"x\.json: .*remove the file"):
-        lenets.load_lessons(tmp_path)
+        lessons.load_lessons(tmp_path)
 
 
 def test_committed_trainings_meet_the_bars() -> None:
     """Bars that were set before: modern under 1.2 % in 3 minutes on two cores, 1998 under 1.5 %."""
-    found = {(one.data.name, one.plan.network): one for one in lenets.load_lessons(ROOT / "reports" / "lecture" / lenets.FOLDER)}
+    found = {(one.data.name, one.plan.network): one for one in lessons.load_lessons(ROOT / "reports" / "lecture" / lessons.FOLDER)}
     modern, old = found["mnist", "lenet5-modern"], found["mnist", "lenet5"]
     assert (modern.data.train, modern.data.test) == (60_000, 10_000)
     assert modern.test_error < 1.2

@@ -8,7 +8,7 @@ import pytest
 
 from repro import distributed
 from repro.errors import ReproError
-from repro.lectures import shares, towers
+from repro.lectures import shares, two_towers
 from repro.lectures.judging import Numbers
 from repro.lectures.processes import in_processes
 
@@ -33,14 +33,14 @@ def test_a_process_that_fails_is_one_line() -> None:
 
 
 def test_two_towers_equal_the_grouped_network_with_four_exchanges() -> None:
-    found = towers.towers()
+    found = two_towers.compare_towers()
     assert found["off"] <= 1e-4
     assert (found["exchanges"], found["conv3_exchanged"], found["fc_exchanged"], found["others_exchanged"]) == (4, 1, 3, 0)
     assert found["lrn_across_percent"] > 0.1
 
 
 def test_shared_batches_end_at_the_same_weights_and_only_with_the_mean() -> None:
-    found = shares.shares()
+    found = shares.compare_shares()
     assert found["off"] <= 1e-4
     assert found["off_without_average_percent"] > 10
     assert (found["processes"], found["share"], found["batch"]) == (2, 4, 8)

@@ -159,7 +159,7 @@ def test_each_table_has_its_command_under_it() -> None:
             commands = re.findall("`repro ([a-z]+)[^`]*`", after)
             if path == INDEX and rows[0][0] == "page":
                 continue  # names the pages and holds no number
-            assert after.startswith("<sub>Remake: "), f"{path}: {rows[0]}"
+            assert after.startswith(("<sub>Remake: ", "<sub>다시 만들기: ")), f"{path}: {rows[0]}"
             assert commands
             assert set(commands) <= set(known), after
 

@@ -13,7 +13,7 @@ from reports.bilingual import VERDICT_WORDS, WORDS, Language
 from reports.pages.lecture import write_lecture
 from reports.render import draw_figure
 from reports.taught import Course, load_course
-from repro.lectures.statements import VERDICTS
+from repro.lectures.course import VERDICTS
 from repro.records import load_records
 
 ROOT = Path(__file__).resolve().parent.parent

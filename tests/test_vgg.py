@@ -52,4 +52,4 @@ def test_the_first_fc_layer_as_1x1_takes_no_maps(monkeypatch: pytest.MonkeyPatch
 
 
 def test_epochs_are_arithmetic() -> None:
-    assert vgg.printed() == {"epochs": 73.9}
+    assert vgg.epochs() == {"epochs": 73.9}

@@ -22,6 +22,7 @@ PAGES = {
     "degradation.md": (degradation.TITLE, degradation.ABOUT),
     "scale.md": (scale.TITLE, scale.ABOUT),
     "lecture.md": (lecture.TITLE, lecture.ABOUT),
+    "lecture.ko.md": (lecture.TITLE_KO, lecture.ABOUT_KO),
 }
 LEAD = """\
 Each number that a paper prints is a claim. Counting the network of the paper's own table gives a measurement. Between the two stands \

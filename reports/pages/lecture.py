@@ -9,11 +9,13 @@ from reports import wording
 from reports.bilingual import VERDICT_WORDS, WORDS, Language
 from reports.markdown import anchor, code, document, link, picture, remake, table, text
 from reports.taught import Course, Taught, Trained
+from repro.lectures.course import VERDICTS
 from repro.lectures.judging import Judged
-from repro.lectures.statements import VERDICTS
 
 TITLE = "The lecture, checked"
-ABOUT = "Each statement of the course's slides, run: right, imprecise or wrong, with numbers. Also in Korean."
+ABOUT = "Each statement of the course's slides, run: right, imprecise or wrong, with numbers."
+TITLE_KO = "강의 내용의 검증"
+ABOUT_KO = "강의 슬라이드의 각 진술을 실행하여 맞음, 부정확, 틀림을 수치와 함께 판정합니다."
 FILES: dict[Language, str] = {"en": "lecture.md", "ko": "lecture.ko.md"}
 
 

@@ -1,10 +1,10 @@
 """The course that this project accompanies, checked: each statement of its slides is run and judged.
 
-``statements``   papers/lecture.toml -> topics and statements
+``course``       papers/lecture.toml -> topics and statements
 ``expressions``  the criteria, as arithmetic over numbers that were measured
 ``judging``      a statement and its numbers -> right, imprecise or wrong
 ``running``      the checks of a topic, run; and the documents that keep their numbers
 ``perceptron`` ``activations`` ``convolution`` ``tasks`` ``mnist`` ``alexnet`` ``vgg`` ``resnet``   one topic each: its checks
-``towers`` ``shares``   checks that need several processes
-``lenets``       LeNet-5, as in 1998 and as it is today, trained
+``two_towers`` ``shares``   checks that need several processes
+``lenets`` ``lessons``   LeNet-5, as in 1998 and as it is today, trained; and the records of that
 """

@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from repro.building import PaperNet, build
 from repro.lectures.judging import Numbers
 from repro.lectures.running import Rows, bound
-from repro.lectures.towers import grouped, towers
+from repro.lectures.two_towers import compare_towers, grouped
 from repro.tables import load_ledger
 
-PARTS = ("towers", "processes")
+PARTS = ("two_towers", "processes")
 N, ALPHA, BETA, K = 5, 1e-4, 0.75, 2.0  #: K12 section 3.3
 BIASED = ("conv2", "conv4", "conv5", "fc6", "fc7")  #: K12 section 5: biases of 1
 LR, DECAY, MOMENTUM = 0.01, 0.0005, 0.9  #: K12 section 5
 
 
-def layers() -> Numbers:
+def structure() -> Numbers:
     """The kinds of layers of the ledger's network, its input and size beside LeNet-5's, and what libraries keep of it."""
     from torchvision import models
 
@@ -54,7 +54,7 @@ def layers() -> Numbers:
     }
 
 
-def errors() -> Numbers:
+def printed_errors() -> Numbers:
     """The printed errors of K12 Table 2, per cent, from the ledger's claims."""
     ledger = load_ledger()
     names = {"one_val": "top-5-val-error/table-2/1-cnn", "five_test": "top-5-test-error/table-2/5-cnns"}
@@ -199,15 +199,15 @@ def overlapping() -> Numbers:
 
 
 CHECKS = {
-    "layers": layers,
-    "errors": errors,
+    "structure": structure,
+    "errors": printed_errors,
     "normalisation": normalisation,
     "overlapping": overlapping,
     "dropout": dropout,
     "initialisation": initialisation,
     "schedule": schedule,
     "decay": decay,
-    "two_towers": towers,
+    "two_towers": compare_towers,
 }
 
 

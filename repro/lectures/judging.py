@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from repro.errors import TableError
+from repro.lectures.course import Statement, Verdict, Words
 from repro.lectures.expressions import evaluate_criterion
-from repro.lectures.statements import Statement, Verdict, Words
 from repro.tables.ledger import COURSE
 
 Numbers = dict[str, float | int]

@@ -6,15 +6,11 @@ Levenberg-Marquardt): batches and momentum here, so that an hour becomes a minut
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -22,10 +18,10 @@ from repro.building import PaperNet, build
 from repro.data import Dataset, Split
 from repro.data.augmenting import batch_indices
 from repro.errors import ReproError
-from repro.files import write_once
+from repro.lectures.lessons import Lesson, Plan, load_lessons, write_lesson
 from repro.machine import environment
 from repro.measuring import EVALUATION_BATCH, evaluating
-from repro.records import Curve, Data, Environment, Part
+from repro.records import Curve
 from repro.tables import load_ledger
 from repro.training import describe, initialise
 
@@ -33,49 +29,10 @@ FIELD = 32  #: pixels; a digit is at most 20x20 in the middle (L98 section II.B)
 PAPER, INK = -0.1, 1.175  #: L98 section II.B
 DIGIT = 20
 
-#: Where the records are, below the numbers of the checks.
-FOLDER = "trained"
-
-Loss = Literal["MAP", "cross-entropy"]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How one of the two is trained. The learning rate rises and falls once (``OneCycleLR``) to ``lr``; ``j`` is that of L98 eq. 9."""
-
-    network: str
-    loss: Loss
-    epochs: int
-    batch: int
-    lr: float
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    j: float = 0.0
-
-
 PLANS = {
     "mnist": (Plan("lenet5", "MAP", 10, 64, 0.004, j=1.0), Plan("lenet5-modern", "cross-entropy", 6, 64, 0.08, weight_decay=5e-4)),
     "digits": (Plan("lenet5", "MAP", 40, 32, 0.004, j=1.0), Plan("lenet5-modern", "cross-entropy", 40, 32, 0.02, weight_decay=5e-4)),
 }
-
-
-class Lesson(Part):
-    """One training: ``train`` is the running error of each epoch, ``test`` that after it, in per cent."""
-
-    format: Literal[1]
-    plan: Plan
-    seed: int
-    threads: int
-    data: Data
-    environment: Environment
-    train: Curve
-    test: Curve
-    wall_seconds: float
-
-    @property
-    def test_error(self) -> float:
-        """After the last epoch, in per cent."""
-        return self.test.error[-1]
 
 
 def map_loss(distances: Tensor, labels: Tensor, j: float) -> Tensor:
@@ -166,24 +123,6 @@ def teach_all(data: Dataset, folder: Path, threads: int, tell: Callable[[str], N
     if plans is None:
         raise ReproError(f"--data {data.name}: LeNet-5 is trained on {' or '.join(PLANS)}; give one of them")
     return [write_lesson(teach(plan, data, 0, threads, tell), folder) for plan in plans if (plan, described) not in known]
-
-
-def write_lesson(lesson: Lesson, folder: Path) -> Path:
-    """Writes ``folder/<hardware>/<data>-<network>-seed<n>.json``; nothing that is there is overwritten."""
-    hardware = re.sub(r"[^a-z0-9]+", "-", lesson.environment.hardware.lower()).strip("-")
-    name = f"{lesson.data.name}-{lesson.plan.network}-seed{lesson.seed}.json"
-    return write_once(folder / hardware / name, (lesson.model_dump_json() + "\n").encode())
-
-
-def load_lessons(folder: Path) -> tuple[Lesson, ...]:
-    """All trainings under a folder, by data, network and seed. Raises ReproError that names a file that isn't one."""
-    lessons = []
-    for path in sorted(folder.glob("*/*.json")):
-        try:
-            lessons.append(Lesson.model_validate_json(path.read_bytes()))
-        except ValidationError as error:
-            raise ReproError(f"{path}: {error.errors()[0]['msg']}; remove the file or take it from git again") from None
-    return tuple(sorted(lessons, key=lambda lesson: (lesson.data.name, lesson.plan.network, lesson.seed)))
 
 
 def _loss(plan: Plan, output: Tensor, labels: Tensor) -> Tensor:

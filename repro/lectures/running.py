@@ -15,13 +15,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-import torch
 from pydantic import ValidationError
 
 from repro.errors import ReproError
 from repro.files import write_atomically
+from repro.lectures.course import Lecture
 from repro.lectures.judging import Judged, Numbers, judge_statement
-from repro.lectures.statements import Lecture
 from repro.records import Part
 
 FOLDER = Path("reports") / "lecture"
@@ -51,6 +50,8 @@ class Document(Part):
 
 def run_topic(name: str, root: Path | None = None, known: Document | None = None) -> Document:
     """Runs all checks of a topic. ``root`` is MNIST's folder; a check whose data aren't here keeps the numbers of ``known``."""
+    import torch
+
     room = _room(name)
     torch.set_num_threads(1)  # two processes share two cores, and a sum in two parts is rounded otherwise
     numbers: dict[str, Numbers] = {check: measure() for check, measure in room.CHECKS.items()}

@@ -20,7 +20,7 @@ from repro.training import initialise
 BATCH, STEPS, LR, SIDE, CLASSES = 8, 2, 0.01, 32, 10
 
 
-def shares() -> Numbers:
+def compare_shares() -> Numbers:
     """Weights after two steps of two processes against those of one process with the whole batch."""
     return in_processes(_compare)
 

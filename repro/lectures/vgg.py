@@ -12,7 +12,7 @@ from repro.building import PaperNet, build
 from repro.claims import judge_claim
 from repro.lectures.judging import Numbers
 from repro.lectures.running import Rows, bound
-from repro.lectures.shares import shares
+from repro.lectures.shares import compare_shares
 from repro.tables import load_ledger
 
 PARTS = ("shares", "processes")
@@ -134,7 +134,7 @@ def as_convolutions(net: PaperNet) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def printed() -> Numbers:
+def epochs() -> Numbers:
     """Epochs by arithmetic: 370 thousand iterations of 256 images (S14 section 3.1) over 1.281 million images."""
     return {"epochs": round(370_000 * 256 / 1_281_167, 1)}
 
@@ -145,8 +145,8 @@ CHECKS = {
     "configurations": configurations,
     "small_filters": small_filters,
     "dense": dense,
-    "printed": printed,
-    "data_parallel": shares,
+    "printed": epochs,
+    "data_parallel": compare_shares,
 }
 
 

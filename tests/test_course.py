@@ -10,9 +10,9 @@ import pytest
 
 from repro import load_ledger
 from repro.errors import ReproError
+from repro.lectures.course import Words, load_lecture
 from repro.lectures.judging import judge_statement
 from repro.lectures.running import load_document
-from repro.lectures.statements import Words, load_lecture
 from repro.tables.ledger import COURSE, PAPERS
 
 KEPT = Path(__file__).resolve().parent.parent / "reports" / "lecture"

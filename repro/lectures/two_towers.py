@@ -29,7 +29,7 @@ class Halves(nn.Module):
         return torch.cat([self.layer(half) for half in x.chunk(WORLD, 1)], 1)
 
 
-def towers() -> Numbers:
+def compare_towers() -> Numbers:
     """The scores of two processes against those of the grouped network in one, and how often they exchanged."""
     return in_processes(_compare)
 
