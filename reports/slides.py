@@ -11,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from reports.drawing import THEMES, WIDTH, Theme
+from reports.drawing import WIDTH, Theme
 
 Rows = list[dict[str, Any]]
 
@@ -164,11 +164,10 @@ def _alexnet(data: Rows, theme: Theme) -> Figure:
         "second place, test": (found["runner_up_test"], theme.blue),
     }
     errors.grid(visible=False)
-    inside = "white" if theme is THEMES["light"] else "black"
     for number, (label, (value, colour)) in enumerate(bars.items()):
-        errors.barh(number, value, height=0.66, color=colour, linewidth=0)
-        errors.annotate(f"{value} ", (value, number), ha="right", va="center", color=inside, fontsize=8, fontweight="bold")
-        errors.annotate(f" {label}", (0, number), ha="left", va="center", color=inside, fontsize=8)
+        errors.barh(number, value, height=0.66, color=colour, alpha=0.45, linewidth=0)
+        errors.annotate(f"{value} ", (value, number), ha="right", va="center", color=theme.ink, fontsize=8, fontweight="bold")
+        errors.annotate(f" {label}", (0, number), ha="left", va="center", color=theme.ink, fontsize=8)
     errors.set_yticks([])
     errors.invert_yaxis()
     return figure
