@@ -48,7 +48,7 @@ def render_reports(ledger: Ledger, root: Path) -> dict[Path, str]:
     Raises ReproError where the README has one of the two marks only.
     """
     judged = Judged.of(ledger, load_records(root / REPORTS / "records"))
-    course = load_course(root / REPORTS / "lecture", judged.records)
+    course = load_course(root / REPORTS / "lecture", judged.records, ledger)
     drawn = (*all_charts(judged), *charts_of(judged.records), *scale_charts(judged), *course.charts())
     pages = {
         "README.md": write_index(judged, drawn),

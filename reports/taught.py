@@ -14,11 +14,15 @@ from repro.lectures.lessons import FOLDER as TRAINED
 from repro.lectures.lessons import Lesson, load_lessons
 from repro.lectures.running import Document, judge_topic, load_document
 from repro.records import Record
+from repro.tables import Ledger
 
 SLIDES_STYLE = STYLE + (Path(__file__).parent / "slides.py").read_text(encoding="utf-8")
 
 #: Statements whose numbers a figure shows too: those that the papers print.
 DRAWN = {"alexnet": "alexnet/errors", "resnet": "resnet/twenty"}
+
+#: What L98 prints for LeNet-5 on MNIST.
+PRINTED = "lenet5/test-error"
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Trained:
     hardware: str
     loss: str
     lr: float
+    printed: str
     command: str
 
     @property
@@ -111,8 +116,8 @@ class Course:
         yield from filter(None, (topic.chart() for topic in self.topics))
 
 
-def load_course(folder: Path, records: Iterable[Record]) -> Course:
-    """The course with the numbers of ``folder``, and the runs of ResNet-20 on the same data as LeNet-5's.
+def load_course(folder: Path, records: Iterable[Record], ledger: Ledger) -> Course:
+    """The course with the numbers of ``folder``, LeNet-5's trainings beside the ledger's claim, and ResNet-20's on the same data.
 
     Raises TableError and ReproError for files that can't be used.
     """
@@ -121,25 +126,26 @@ def load_course(folder: Path, records: Iterable[Record]) -> Course:
     topics = []
     for topic in lecture.topics:
         document = load_document(folder, topic.name)
-        trained = tuple(_trained(lessons, records)) if topic.name == "mnist" else ()
+        trained = tuple(_trained(lessons, records, ledger)) if topic.name == "mnist" else ()
         topics.append(Taught(topic, judge_topic(lecture, topic.name, document), document, trained))
     return Course(lecture, tuple(topics))
 
 
-def _trained(lessons: Iterable[Lesson], records: Iterable[Record]) -> Iterator[Trained]:
+def _trained(lessons: Iterable[Lesson], records: Iterable[Record], ledger: Ledger) -> Iterator[Trained]:
     """MNIST first; for each data the LeNets, then ResNet-20's first record on the same images."""
     for data in ("mnist", "digits"):
         checksums = []
         for lesson in (lesson for lesson in lessons if lesson.data.name == data):
             checksums.append(lesson.data.checksum)
-            yield _from_lesson(lesson)
+            yield _from_lesson(lesson, ledger)
         runs = [run for run in records if run.network == "resnet20" and run.data.checksum in checksums and run.outcome == "finished"]
         if runs:
             yield _from_record(min(runs, key=lambda run: (run.data.validation, run.seed)))
 
 
-def _from_lesson(lesson: Lesson) -> Trained:
+def _from_lesson(lesson: Lesson, ledger: Ledger) -> Trained:
     plan = lesson.plan
+    claims = [claim for claim in ledger.claims if claim.id == PRINTED and (plan.network, lesson.data.name) == (claim.network, "mnist")]
     return Trained(
         network=plan.network,
         data=lesson.data.name,
@@ -154,6 +160,7 @@ def _from_lesson(lesson: Lesson) -> Trained:
         hardware=lesson.environment.hardware,
         loss="L98 eq. 9" if plan.loss == "MAP" else plan.loss,
         lr=plan.lr,
+        printed=f"{claims[0].printed} % ({ledger.papers[claims[0].file].entry.key})" if claims else "",
         command=f"repro lecture --train --data {lesson.data.name}",
     )
 
@@ -173,5 +180,6 @@ def _from_record(run: Record) -> Trained:
         hardware=run.environment.hardware,
         loss="cross-entropy",
         lr=run.recipe.lr,
+        printed="",
         command=f"repro degradation --data {run.data.name} --networks resnet20 --seed {run.seed} --iterations {run.recipe.iterations}",
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from repro.cli_json import Json, print_json
+from repro.errors import ReproError
 
 if TYPE_CHECKING:
     from repro.lectures.judging import Judged
@@ -45,6 +46,8 @@ def lecture_(
     course = load_lecture()
     names = [course.topic(name).name for name in topics or [topic.name for topic in course.topics]]
     if train:
+        if topics:
+            raise ReproError(f"--train trains LeNet-5 and runs no topic; leave {', '.join(topics)} or --train away")
         written = _train(data, root, records, threads, again)
         _print_trained(written, as_json)
         return
@@ -93,6 +96,7 @@ def _train(data: str, root: Path | None, records: Path, threads: int, again: boo
     from repro.data import load
     from repro.lectures import lenets, lessons
 
+    lenets.plans_for(data)  # before anything is downloaded
     return lenets.teach_all(load(data, root), records / lessons.FOLDER, threads, _say, again=again)
 
 

@@ -89,7 +89,7 @@ def test_figures_are_small_and_transparent_and_need_no_fonts(ledger: Ledger) -> 
     drawn = {path: content for path, content in render_reports(ledger, ROOT).items() if path.suffix == ".svg"}
     records = load_records(ROOT / "reports" / "records")
     known = (*charts.all_charts(Judged.of(ledger)), *charts_of(records), *scale_charts(Judged.of(ledger, records)))
-    known = (*known, *load_course(ROOT / "reports" / "lecture", records).charts())
+    known = (*known, *load_course(ROOT / "reports" / "lecture", records, ledger).charts())
     assert len(drawn) == len(charts.THEMES) * len(known) > 0
     for path, content in drawn.items():
         assert len(content.encode()) < 150_000, path

@@ -130,6 +130,19 @@ def test_command_refuses_an_unknown_topic_in_one_line(capsys: pytest.CaptureFixt
     assert capsys.readouterr().err.splitlines() == ["repro: unknown topic 'convolutoin'; did you mean convolution?"]
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["vgg", "--train"], "--train trains LeNet-5 and runs no topic; leave vgg or --train away"),
+        (["--train", "--data", "cifar10"], "--data cifar10: LeNet-5 is trained on mnist or digits; give one of them"),
+        (["--train", "--root", "x"], "digits come with scikit-learn and have no folder; leave --root away"),
+    ],
+)
+def test_training_refuses_what_makes_no_sense(capsys: pytest.CaptureFixture[str], words: list[str], line: str) -> None:
+    assert command(*words) == 2
+    assert capsys.readouterr().err.splitlines() == [f"repro: {line}"]
+
+
 def test_unexpected_verdict_is_exit_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     lecture = load_lecture()
     altered = tuple(one.model_copy(update={"expected": "right"}) if one.id == "tasks/instance" else one for one in lecture.statements)

@@ -13,6 +13,7 @@ from reports.bilingual import VERDICT_WORDS, WORDS, Language
 from reports.pages.lecture import write_lecture
 from reports.render import draw_figure
 from reports.taught import Course, load_course
+from repro import load_ledger
 from repro.lectures.course import VERDICTS
 from repro.records import load_records
 
@@ -22,7 +23,7 @@ REPORTS = ROOT / "reports"
 
 @functools.cache
 def course() -> Course:
-    return load_course(REPORTS / "lecture", load_records(REPORTS / "records"))
+    return load_course(REPORTS / "lecture", load_records(REPORTS / "records"), load_ledger())
 
 
 @functools.cache
@@ -81,7 +82,7 @@ def test_each_topic_has_a_figure_that_can_be_drawn() -> None:
 
 
 def test_without_numbers_the_page_says_how_to_get_them(tmp_path: Path) -> None:
-    empty = load_course(tmp_path, ())
+    empty = load_course(tmp_path, (), load_ledger())
     text = write_lecture(empty, "en")
     assert "`repro lecture --write vgg`" in text
     assert empty.counts["not run"] == len(empty.lecture.statements)

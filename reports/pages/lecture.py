@@ -82,13 +82,12 @@ def _trainings(topic: Taught, language: Language) -> Iterator[str]:
 
 
 def _training(one: Trained) -> list[str]:
-    printed = "0.95 % (L98)" if one.network == "lenet5" and one.data == "mnist" else ""
     rate, time = f"{one.lr:g}", f"{one.seconds:,.0f} ({one.threads})"
     return [
         wording.network_link(one.network),
         one.data,
         f"{one.test_error:.2f} %",
-        printed,
+        one.printed,
         f"{one.loss}, {one.batch}",
         rate,
         f"{one.epochs:.3g}",

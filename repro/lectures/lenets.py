@@ -119,10 +119,15 @@ def teach_all(data: Dataset, folder: Path, threads: int, tell: Callable[[str], N
     """Trains both networks where there is no record of the same plan and data yet; returns the records that were written."""
     described = describe(data)
     known = [] if again else [(lesson.plan, lesson.data) for lesson in load_lessons(folder)]
-    plans = PLANS.get(data.name)
-    if plans is None:
-        raise ReproError(f"--data {data.name}: LeNet-5 is trained on {' or '.join(PLANS)}; give one of them")
-    return [write_lesson(teach(plan, data, 0, threads, tell), folder) for plan in plans if (plan, described) not in known]
+    missing = [plan for plan in plans_for(data.name) if (plan, described) not in known]
+    return [write_lesson(teach(plan, data, 0, threads, tell), folder) for plan in missing]
+
+
+def plans_for(data: str) -> tuple[Plan, ...]:
+    """How both are trained on these data. Raises ReproError for others than PLANS has."""
+    if data not in PLANS:
+        raise ReproError(f"--data {data}: LeNet-5 is trained on {' or '.join(PLANS)}; give one of them")
+    return PLANS[data]
 
 
 def _loss(plan: Plan, output: Tensor, labels: Tensor) -> Tensor:
