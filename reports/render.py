@@ -15,6 +15,7 @@ from pathlib import Path
 from reports.charts import THEMES, Chart, all_charts
 from reports.judged import Judged
 from reports.markdown import GENERATED
+from reports.pages.audits import write_audits_page
 from reports.pages.conventions import write_conventions
 from reports.pages.degradation import write_degradation
 from reports.pages.errata import write_errata
@@ -27,6 +28,7 @@ from reports.pages.scale import scale_charts, write_scale
 from reports.pages.training import write_training
 from reports.taught import load_course
 from reports.trained import charts_of
+from reports.zoo import load_audits
 from repro.errors import ReproError
 from repro.files import write_atomically
 from repro.records import load_records
@@ -56,6 +58,7 @@ def render_reports(ledger: Ledger, root: Path) -> dict[Path, str]:
         "parameters.md": write_parameters(judged),
         "macs.md": write_macs(judged),
         "conventions.md": write_conventions(judged),
+        "audit.md": write_audits_page(load_audits(root / REPORTS / "audits")),
         "training.md": write_training(judged),
         "degradation.md": write_degradation(judged),
         "scale.md": write_scale(judged),

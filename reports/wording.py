@@ -75,7 +75,8 @@ def place(paper: Paper, where: str) -> str:
 def printed_in(network: Network) -> str:
     """Where a network's table is printed."""
     column = f", column {network.entry.column}" if network.entry.column else ""
-    return place(network.paper, network.table.where + column)
+    where = place(network.paper, network.table.where + column)
+    return f"nowhere: public code's form of {where}" if network.entry.code_of and where.startswith(network.paper.entry.key) else where
 
 
 def verdict(judgement: Judgement, root: str = "") -> str:

@@ -1,13 +1,14 @@
 """What libraries call AlexNet, VGG and ResNet, held against the papers: ``python -m reports.zoo`` writes ``reports/audits/``.
 
-Each model is audited in a process of its own, with random weights, and nothing is downloaded. The page is :mod:`reports.pages.audits`.
+Each model is audited in a process of its own, with random weights, and nothing is downloaded. That takes a quarter of an hour. The page
+is :mod:`reports.pages.audits`.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,56 +18,87 @@ from repro.auditing.outside import ask
 from repro.files import write_atomically
 
 FOLDER = Path(__file__).resolve().parent / "audits"
-#: (a library's name of a model, the network that it is held against)
-_RESNETS = (
-    ("resnet18", "resnet18-b"),
-    ("resnet34", "resnet34-b"),
-    ("resnet50", "resnet50"),
-    ("resnet101", "resnet101"),
-    ("resnet152", "resnet152"),
-)
-_VGGS = (("vgg11", "vgg-a"), ("vgg13", "vgg-b"), ("vgg16", "vgg-d"), ("vgg19", "vgg-e"))
-_VGGS_WITH_BN = tuple((f"{name}_bn", network) for name, network in _VGGS)
+#: A library's name of a model -> the printed network, and the form of it that public code makes (a network of the ledger), if it's that.
+_RESNETS = {
+    "resnet18": ("resnet18", "resnet18-b"),
+    "resnet34": ("resnet34-b", None),
+    "resnet50": ("resnet50", None),
+    "resnet101": ("resnet101", None),
+    "resnet152": ("resnet152", None),
+}
+_V15 = {name: (network, form or f"{network}-v1.5" if network != "resnet34-b" else None) for name, (network, form) in _RESNETS.items()}
+_VGGS = {"vgg11": ("vgg-a", None), "vgg13": ("vgg-b", None), "vgg16": ("vgg-d", None), "vgg19": ("vgg-e", None)}
+_CIFAR = {f"{network}_cifar10": (network, None) for network in ("resnet20", "resnet56", "resnet110")}
+
+Model = tuple[str, str, str | None]
+
+
+def _calls(call: str, names: Mapping[str, tuple[str, str | None]]) -> tuple[Model, ...]:
+    return tuple((call.format(name), *networks) for name, networks in names.items())
 
 
 @dataclass(frozen=True)
 class Library:
-    """A package, how a model of it is made, and its models with the networks that they're held against."""
+    """A package, the module that makes its models, and (call, printed network, public code's form of it) of each."""
 
     name: str
-    target: str
-    models: tuple[tuple[str, str], ...]
+    module: str
+    models: tuple[Model, ...]
 
 
 LIBRARIES = (
-    Library("torchvision", "torchvision.models:{}(weights=None)", (("alexnet", "alexnet"), *_VGGS, *_VGGS_WITH_BN, *_RESNETS)),
-    Library("timm", "timm:create_model('{}', pretrained=False)", (*_VGGS, *_VGGS_WITH_BN, *_RESNETS)),
     Library(
-        "pytorchcv",
-        "pytorchcv.model_provider:get_model('{}', pretrained=False)",
+        "torchvision",
+        "torchvision.models",
         (
-            ("alexnet", "alexnet"), ("alexnetb", "alexnet"), *_VGGS,
-            *((f"bn_{name}", network) for name, network in _VGGS), *((f"bn_{name}b", network) for name, network in _VGGS), *_RESNETS,
-            ("resnet50b", "resnet50"), ("resnet101b", "resnet101"), ("resnet152b", "resnet152"),
-            ("resnet20_cifar10", "resnet20"), ("resnet56_cifar10", "resnet56"), ("resnet110_cifar10", "resnet110"),
+            ("alexnet()", "alexnet", "alexnet-owt"),
+            *_calls("{}()", _VGGS),
+            *_calls("{}_bn()", _VGGS),
+            *_calls("{}()", _V15),
         ),
     ),
-)  # fmt: skip
+    Library(
+        "timm",
+        "timm",
+        (
+            *_calls("create_model('{}')", _VGGS),
+            *_calls("create_model('{}', drop_rate=0.5)", _VGGS),
+            *_calls("create_model('{}_bn', drop_rate=0.5)", _VGGS),
+            *_calls("create_model('{}')", _V15),
+        ),
+    ),
+    Library(
+        "pytorchcv",
+        "pytorchcv.model_provider",
+        (
+            ("get_model('alexnet')", "alexnet", None),
+            ("get_model('alexnetb')", "alexnet", "alexnet-owt"),
+            *_calls("get_model('{}')", _VGGS),
+            *_calls("get_model('bn_{}')", _VGGS),
+            *_calls("get_model('bn_{}b')", _VGGS),
+            *_calls("get_model('{}')", _RESNETS | _CIFAR),
+            *_calls("get_model('{}b')", {name: _V15[name] for name in ("resnet50", "resnet101", "resnet152")}),
+        ),
+    ),
+)
 
 
 def audit_library(library: Library) -> dict[str, Any]:
-    """The documents of its models' audits, graphs only. Raises PackageNotFoundError where it isn't installed."""
+    """The documents of its models' audits. Raises PackageNotFoundError where it isn't installed."""
     found = {"library": library.name, "version": version(library.name)}
-    return found | {"audits": [_audited(library, model, network) for model, network in library.models]}
+    return found | {"audits": [_audited(f"{library.module}:{call}", *networks) for call, *networks in library.models]}
 
 
-def _audited(library: Library, model: str, network: str) -> dict[str, Any]:
-    return {"model": model} | ask("audit", library.target.format(model), as_=network, input=None, proof=False)
+def _audited(target: str, network: str, form: str | None) -> dict[str, Any]:
+    """The document of the audit against the printed network, and under "form" that against public code's form of it."""
+    found = ask("audit", target, as_=network, input=None, proof=True)
+    return found | {"form": ask("audit", target, as_=form, input=None, proof=True) if form else None}
 
 
 def load_audits(folder: Path = FOLDER) -> list[dict[str, Any]]:
     """What was written, library by library."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    paths = (folder / f"{library.name}.json" for library in LIBRARIES)
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
 
 
 def write_audits(names: Sequence[str], folder: Path = FOLDER) -> Iterator[str]:

@@ -4,12 +4,13 @@
 >>> repro.load_ledger().network("vgg-d").params
 138357544
 
-``import repro`` imports no torch.
+``repro.audit(model, as_="resnet50")`` holds anybody's module against a paper. ``import repro`` imports no torch.
 """
 
+from repro.auditing import Audit, audit
 from repro.errors import ReproError
 from repro.layers import Layer
 from repro.tables import Claim, Ledger, Network, load_ledger
 
 __version__ = "0.1.0"
-__all__ = ["Claim", "Layer", "Ledger", "Network", "ReproError", "load_ledger"]
+__all__ = ["Audit", "Claim", "Layer", "Ledger", "Network", "ReproError", "audit", "load_ledger"]

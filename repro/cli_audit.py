@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from repro.auditing.lines import audit_lines
+from repro import printing
 from repro.auditing.outside import TIMEOUT, ask
 from repro.checking import Drift
 from repro.cli_json import Json, print_json
 from repro.errors import ReproError, TargetError
 from repro.layers import size
-from repro.model_lock import LockedModel, locked_input
+from repro.model_lock import LockedModel, locked_input, locked_name
 from repro.tables import load_ledger
 
 
@@ -70,9 +70,8 @@ def audit(
     if as_json:
         print_json(found)
     else:
-        for line in audit_lines(found):
-            print(line)
-    raise typer.Exit({"exact": 0, "variant": 0, "error": 2}.get(found["verdict"], 1))
+        printing.print_audit(found)
+    raise typer.Exit({"exact": 0, "same-structure": 0, "variant": 0, "error": 2}.get(found["verdict"], 1))
 
 
 def convert(
@@ -88,6 +87,8 @@ def convert(
     load_ledger().network(network)
     if out.suffix != ".safetensors":
         raise ReproError(f"{out}: weights are written as .safetensors; give OUT that ending")
+    if out.resolve() == weights.resolve():
+        raise ReproError(f"{out}: OUT is the checkpoint itself; give another name")
     if not weights.is_file():
         raise ReproError(f"{weights}: no such file; give the checkpoint of {target}")
     found = ask("convert", target, timeout, weights=str(weights.resolve()), out=str(out.resolve()), as_=network, input=read_input(input))
@@ -97,6 +98,8 @@ def convert(
         print(f"{out}: {found['tensors']} tensors, {found['params']:,d} parameters of {network}, from {weights.name}")
         for note in found["notes"]:
             print(f"note: {note}")
+        built = f'repro.building.build(repro.load_ledger().network("{network}"))'
+        print(f'load it: {built}.load_state_dict(safetensors.torch.load_file("{out}"))')
 
 
 def lock_target(target: str, file: Path, input: str | None, timeout: float, *, write: bool, as_json: bool) -> int:
@@ -108,6 +111,9 @@ def lock_target(target: str, file: Path, input: str | None, timeout: float, *, w
     answer = ask("lock", target, timeout, input=list(asked) if asked else None)
     found = LockedModel.from_json(answer)
     if write:
+        owner = locked_name(file)
+        if owner not in (None, found.name):
+            raise ReproError(f"{file} is the lock of {owner}; give {found.name} another with --file, or remove it")
         written = [found.name] if found.write(file) else []
         if as_json:
             print_json({"written": written, "drifts": []})
@@ -119,7 +125,7 @@ def lock_target(target: str, file: Path, input: str | None, timeout: float, *, w
     if as_json:
         print_json({"written": [], "drifts": [drift.to_json() for drift in drifts]})
     else:
-        _print_lock(found, answer["notes"], f"drift: {message}" if message else f"as locked in {file}")
+        _print_lock(found, answer["notes"], message.removeprefix(f"{found.name}: ") if message else f"as locked in {file}")
     return 1 if drifts else 0
 
 
@@ -133,6 +139,7 @@ def _print_lock(found: LockedModel, notes: list[str], text: str) -> None:
 
 def _failed(target: str, network: str | None, error: str) -> dict[str, Any]:
     """The document of an audit that couldn't be made."""
-    nothing = dict.fromkeys(("params", "macs", "paper_params", "paper_macs"))
-    head = {"target": target, "network": network, "verdict": "error"}
-    return head | nothing | {"differences": [], "proof": None, "notes": [], "error": error, "near": None}
+    nothing = dict.fromkeys(("params", "macs", "paper_params", "paper_macs", "proof"))
+    return {"target": target, "network": network, "verdict": "error"} | nothing | {
+        "error": error, "near": None, "differences": [], "notes": [], "input": None,
+    }  # fmt: skip

@@ -90,10 +90,15 @@ def read_lock(name: str, path: Path, relock: str = RELOCK) -> tuple[Layer, ...]:
         rows = json.loads(path.read_text(encoding="utf-8"))["layers"]
         return tuple(Layer.from_json(row) for row in rows)
     except FileNotFoundError:
-        raise LockError(f"{name}: no lock at {path.name}; write it with `{relock}`") from None
+        raise LockError(f"{name}: no lock at {_shown_path(path)}; write it with `{relock}`") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"{type(error).__name__}: {error}"
-        raise LockError(f"{name}: {path.name} is no lock ({problem}); restore it, or rewrite it with `{relock}`") from None
+        raise LockError(f"{name}: {_shown_path(path)} is no lock ({problem}); restore it, or rewrite it with `{relock}`") from None
+
+
+def _shown_path(path: Path) -> str:
+    """Relative to where the command runs, or the name alone."""
+    return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.name
 
 
 def head_difference(network: Locked, layers: Sequence[Layer], path: Path, relock: str = RELOCK) -> str:

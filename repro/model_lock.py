@@ -42,6 +42,8 @@ class LockedModel:
         """What differs from the lock, in one line with the cure ``relock``; None where nothing does."""
         if is_locked(self, self.layers, path):
             return None
+        if (owner := locked_name(path)) not in (None, self.name):
+            return f"{path.name} is the lock of {owner}, not of {self.name}; give each a lock of its own"
         try:
             differences = compare_layers(read_lock(self.name, path, relock), self.layers)
         except LockError as error:
@@ -79,6 +81,19 @@ def lock_model(module: nn.Module, name: str, input: Sequence[int]) -> LockedMode
 def locked_input(path: Path) -> Shape | None:
     """The input that a lock was written for; None where there is no lock that says so."""
     try:
-        return tuple(int(side) for side in json.loads(path.read_text(encoding="utf-8"))["input"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return tuple(int(side) for side in _document(path)["input"])
+    except (KeyError, TypeError, ValueError):
         return None
+
+
+def locked_name(path: Path) -> str | None:
+    """Whose lock it is; None where there is none."""
+    return _document(path).get("network")
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import pytest
 
 WRITE = "--params-lock-write"
+_WRITTEN = pytest.StashKey[dict[str, Any]]()
 
 
 class ParamsLock(Protocol):
@@ -40,16 +41,25 @@ def params_lock(request: pytest.FixtureRequest) -> ParamsLock:
         from repro.errors import ReproError
         from repro.model_lock import lock_model
 
-        module = model if isinstance(model, nn.Module) else model()
+        module = model if isinstance(model, nn.Module) else model() if callable(model) else model
+        if not isinstance(module, nn.Module):
+            pytest.fail(f"params_lock: {type(module).__name__} is no nn.Module, and makes none", pytrace=False)
+        if len(input) != 3 or not all(isinstance(side, int) for side in input):
+            pytest.fail(f"params_lock: input={input!r}; expected (channels, height, width)", pytrace=False)
         called = name or type(module).__name__.lower()
-        if not re.fullmatch(r"[\w.-]+", called):
+        if not re.fullmatch(r"\w[\w.-]*", called):
             pytest.fail(f"params_lock: the name {called!r} is no file's; use letters, digits, '.', '-' and '_'", pytrace=False)
         path = request.config.rootpath / "locks" / f"{called}.json"
+        fault = ""
         try:
             found = lock_model(module, called, input)
         except ReproError as error:
-            pytest.fail(str(error), pytrace=False)
+            fault = str(error)
+        if fault:  # outside of the handler, or pytest shows both
+            pytest.fail(fault, pytrace=False)
         if request.config.getoption(WRITE):
+            if request.config.stash.setdefault(_WRITTEN, {}).setdefault(called, found) != found:
+                pytest.fail(f"params_lock: two models are called {called}; give one a name: params_lock(model, name=...)", pytrace=False)
             found.write(path)
         elif drift := found.drift(path, f"pytest {WRITE}"):
             pytest.fail(drift if drift.startswith(f"{called}: ") else f"{called}: {drift}", pytrace=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from repro.auditing.lines import HEADS, difference_rows, headline, last_lines
 from repro.checking import Check, Counts
 from repro.claims import VERDICTS, Judgement, as_number, unit
 from repro.layers import Layer, size
@@ -45,7 +46,8 @@ def print_networks(ledger: Ledger) -> None:
     table = _table("network", "paper", "printed in", "input", "params >", "MACs >")
     for name in ledger.networks:
         network = ledger.network(name)
-        place = ", ".join(filter(None, (network.table.where, network.entry.column)))
+        place = f"as {network.entry.code_of}, by public code" if network.entry.code_of else ""
+        place = place or ", ".join(filter(None, (network.table.where, network.entry.column)))
         table.add_row(name, network.paper.entry.key, place, size(network.input), f"{network.params:,d}", f"{network.macs:,d}")
     console().print(table)
 
@@ -161,6 +163,20 @@ def print_explanation(judgement: Judgement, paper: PaperEntry) -> None:
     for key, value in rows.items():
         if value is not None:
             out.print(f"[bold]{key:<12}[/] {escape(value)}", soft_wrap=True)
+
+
+def print_audit(found: Mapping[str, Any]) -> None:
+    """``repro audit``: the document of ``--json`` for readers."""
+    out = console()
+    out.print(escape(headline(found)), soft_wrap=True)
+    if rows := difference_rows(found):
+        table = _table(*HEADS[:4], *(f"{head} >" for head in HEADS[4:]))
+        for row in rows:
+            table.add_row(*map(escape, row))
+        out.print()
+        out.print(table)
+    for line in last_lines(found):
+        out.print(escape(line), soft_wrap=True)
 
 
 def _claim_row(judgement: Judgement) -> tuple[str, str, str, str, str]:

@@ -284,7 +284,7 @@ def test_what_the_paper_leaves_open_is_a_note() -> None:
     with OnMeta():
         nets = [alexnet.AlexNet(alexnet.PAPER), ResNet(replace(RESNET20, eps=1e-3)), ResNet(replace(RESNET34, shortcut="A"))]
     alexnet_227 = audit(nets[0], as_="alexnet", proof=False)
-    assert (alexnet_227.verdict, len(alexnet_227.notes)) == ("exact", 1)
+    assert (alexnet_227.verdict, len(alexnet_227.notes)) == ("same-structure", 1)
     assert "227 without padding on conv1" in alexnet_227.notes[0]
     assert audit(nets[1], as_="resnet20", proof=False).notes == ("reading: BN's eps is 0.001, not 1e-05",)
 
@@ -345,7 +345,7 @@ def test_without_values_nothing_is_proven() -> None:
     with OnMeta():
         net = lenet.Modern(lenet.Plan())
     found = audit(net, as_="lenet5-modern")
-    assert (found.verdict, found.proof) == ("exact", None)
+    assert (found.verdict, found.proof) == ("same-structure", None)
     assert "not proven" in found.notes[-1]
 
 
@@ -354,7 +354,7 @@ def test_without_values_nothing_is_proven() -> None:
 
 def test_a_factory_is_called_and_the_nearest_network_found() -> None:
     found = audit(lambda: ResNet(replace(RESNET20, shortcut="none")), proof=False)
-    assert (found.network, found.verdict, found.near) == ("plain20", "exact", 1)
+    assert (found.network, found.verdict, found.near) == ("plain20", "same-structure", 1)
 
 
 def test_what_is_no_module_or_no_network_is_refused() -> None:
@@ -381,6 +381,17 @@ def test_json_has_the_fields_of_the_design() -> None:
     with OnMeta():
         document = audit(ResNet(replace(RESNET20, shortcut="B")), as_="resnet20", proof=False).to_json()
     assert list(document) == [
-        "target", "network", "verdict", "params", "macs", "paper_params", "paper_macs", "differences", "proof", "notes", "error", "near",
+        "target", "network", "verdict", "params", "macs", "paper_params", "paper_macs", "proof", "error", "near", "differences", "notes",
+        "input",
     ]  # fmt: skip
     assert document["params"] - document["paper_params"] == sum(row["params_delta"] for row in document["differences"]) == 2_752
+
+
+def test_an_audit_prints_what_the_command_does_and_torch_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    found = audit(ResNet(replace(RESNET20, shortcut="B")), as_="resnet20")
+    assert str(found).splitlines()[0] == "ResNet: variant of resnet20: every difference is a known one (94.5 % of its operations are equal)"
+    total, meaning = (line.split() for line in str(found).splitlines()[-2:])
+    assert total == ["sum", "on", "3x32x32", "272,474", "40,813,184"]
+    assert meaning[:4] == ["option", "B", "shortcut", "(variant):"]
+    audit(Layers(lambda net, x: net.conv(x) if x.sum() > 0 else net.conv(-x)), as_="resnet20", input=MAPS)
+    assert capfd.readouterr() == ("", "")

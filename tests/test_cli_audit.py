@@ -9,20 +9,22 @@ from typing import Any
 import pytest
 
 from repro import cli, cli_audit
-from repro.auditing.lines import audit_lines
 from repro.errors import TargetError
+from repro.printing import print_audit
 
+ROW = {"params_delta": 0, "makes": "variant", "why": "As many have it."}
 FOUND: dict[str, Any] = {
     "target": "net.py:Net", "network": "resnet50", "verdict": "variant", "params": 110, "macs": 1_050, "paper_params": 100,
-    "paper_macs": 1_000,
+    "paper_macs": 1_000, "proof": None, "error": None, "near": 0.98765,
     "differences": [
-        {"kind": "changed", "where": "conv3_1.conv1", "expected": "conv (stride 2x2)", "found": "conv (stride 1x1)", "params_delta": 0,
-         "macs_delta": 30, "name": "v1.5 stride"},
-        {"kind": "changed", "where": "conv4_1.conv1", "expected": "conv (stride 2x2)", "found": "conv (stride 1x1)", "params_delta": 0,
-         "macs_delta": 20, "name": "v1.5 stride"},
-        {"kind": "extra", "where": "conv1.bn", "expected": None, "found": "batchnorm", "params_delta": 10, "macs_delta": 0, "name": ""},
+        ROW | {"kind": "changed", "where": "conv3_1.conv1", "expected": "conv (stride 2x2)", "found": "conv (stride 1x1)",
+               "macs_delta": 30, "name": "v1.5 stride"},
+        ROW | {"kind": "changed", "where": "conv4_1.conv1", "expected": "conv (stride 2x2)", "found": "conv (stride 1x1)",
+               "macs_delta": 20, "name": "v1.5 stride"},
+        {"kind": "extra", "where": "conv1.bn", "expected": None, "found": "batchnorm", "params_delta": 10, "macs_delta": 0, "name": "",
+         "makes": "wrong", "why": ""},
     ],
-    "proof": None, "notes": ["eps of BN is 1e-3"], "error": None, "near": 0.98765,
+    "notes": ["eps of BN is 1e-3"], "input": [3, 224, 224],
 }  # fmt: skip
 
 
@@ -32,34 +34,55 @@ def run(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_an_audit_is_a_bridge_from_the_papers_totals() -> None:
-    assert list(audit_lines(FOUND)) == [
+def printed(capsys: pytest.CaptureFixture[str], found: dict[str, Any]) -> list[str]:
+    print_audit(found)
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_an_audit_is_a_bridge_from_the_papers_totals(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, FOUND) == [
         "net.py:Net: variant of resnet50: every difference is a known one (98.8 % of its operations are equal)",
         "",
-        "where                     paper              here               called       parameters   MACs",
-        "                          resnet50                                                  100  1,000",
-        "conv3_1.conv1 and 1 more  conv (stride 2x2)  conv (stride 1x1)  v1.5 stride                +50",
-        "conv1.bn                  nothing            batchnorm                              +10",
-        "sum                                          this model                             110  1,050",
+        "where                     paper              here               called           parameters   MACs",
+        "                          resnet50                                                      100  1,000",
+        "conv3_1.conv1 and 1 more  conv (stride 2x2)  conv (stride 1x1)  v1.5 stride                    +50",
+        "conv1.bn                  nothing            batchnorm          (no usual name)         +10",
+        "sum                                          on 3x224x224                               110  1,050",
+        "v1.5 stride (variant): As many have it.",
         "note: eps of BN is 1e-3",
     ]
 
 
-def test_a_long_list_is_cut_and_still_adds_up() -> None:
+def test_a_long_list_or_cell_is_cut_and_still_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [FOUND["differences"][2] | {"found": f"batchnorm {number}", "params_delta": 1} for number in range(50)]
-    lines = list(audit_lines(FOUND | {"differences": rows, "params": 150, "macs": 1_000}))
+    lines = printed(capsys, FOUND | {"differences": rows, "params": 150, "macs": 1_000})
     assert len(lines) == 3 + 1 + 40 + 2 + 1
     assert lines[-3].split() == ["...", "10", "more", "--json", "lists", "them", "+10"]
+    lines = printed(capsys, FOUND | {"differences": [FOUND["differences"][0] | {"expected": "conv " * 30}]})
+    assert lines[4].split()[1:15] == ["conv"] * 13 + ["..."]
 
 
-def test_exact_says_whether_it_is_proven() -> None:
+def test_what_has_little_in_common_is_not_compared_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, FOUND | {"verdict": "not-paper", "near": 0.1}) == [
+        "net.py:Net: not-paper: no network of the papers; held against resnet50 (10.0 % of its operations are equal)",
+        "little in common: --json lists 3 differences",
+    ]
+
+
+def test_exact_says_whether_it_is_proven(capsys: pytest.CaptureFixture[str]) -> None:
     exact = FOUND | {"verdict": "exact", "differences": [], "near": 1.0, "params": 100, "macs": 1_000, "notes": []}
-    assert next(iter(audit_lines(exact))) == "net.py:Net: exact: the computation of resnet50 as its paper prints it"
-    assert list(audit_lines(exact))[-1] == "proof: none: same structure, not proven"
-    assert list(audit_lines(exact | {"proof": "equal within 1e-12"}))[-1] == "proof: equal within 1e-12"
+    assert printed(capsys, exact | {"proof": "equal within 1e-12"}) == [
+        "net.py:Net: exact: the computation of resnet50",
+        "100 parameters, 1,000 MACs on 3x224x224, as resnet50 has",
+        "proof: equal within 1e-12",
+    ]
+    line = "net.py:Net: same-structure: the operations of resnet50, not proven"
+    assert printed(capsys, exact | {"verdict": "same-structure"})[0] == line
 
 
-@pytest.mark.parametrize(("verdict", "code"), [("exact", 0), ("variant", 0), ("wrong", 1), ("not-paper", 1), ("error", 2)])
+@pytest.mark.parametrize(
+    ("verdict", "code"), [("exact", 0), ("same-structure", 0), ("variant", 0), ("wrong", 1), ("not-paper", 1), ("error", 2)]
+)
 def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verdict: str, code: int) -> None:
     asked: list[Any] = []
 

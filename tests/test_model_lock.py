@@ -60,7 +60,7 @@ def test_what_changed_is_named_with_the_cure(tmp_path: Path) -> None:
     cure = f"; if meant, run `{CURE}`"
     assert drifts == [
         f"layer conv: bias is true, expected false (the first of 2 differences){cure}",
-        f'network is "Net(1)", the lock has "Net()"{cure}',
+        "x.json is the lock of Net(), not of Net(1); give each a lock of its own",
         f"layer fc: params is 0, expected 18{cure}",
         f"layer conv: output is [4, 7, 7], expected [4, 6, 6] (the first of 4 differences){cure}",
         f"Net(): no lock at y.json; write it with `{CURE}`",

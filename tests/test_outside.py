@@ -151,7 +151,7 @@ def test_whatever_makes_a_module_is_called(lock: Lock, expression: str, more: st
         ("typo()", "def typo(): return Nte()", "net.py:13: making typo() fails: NameError: name 'Nte' is not defined"),
         ("ends()", "def ends(): raise SystemExit(3)", "net.py:13: making ends() ends the process (exit 3)"),
         ("asks()", "def asks(): return input()", "net.py:13: making asks() asks for input"),
-        ("odd()", "class odd(Net):\n    def forward(self, x): return self.fc(x)", "net.py:odd() takes none of the papers' inputs"),
+        ("odd()", "class odd(Net):\n    def forward(self, x): return self.fc(x)", "net.py:odd(): can't be run on 3x224x224"),
     ],
 )  # fmt: skip
 def test_what_makes_none_is_one_line(lock: Lock, expression: str, more: str, line: str) -> None:

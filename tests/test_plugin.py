@@ -52,7 +52,7 @@ def test_a_lock_is_missing_written_held_and_broken(tmp_path: Path) -> None:
     result = run(tmp_path, SEVERAL, json.dumps(runs), text)
     outputs = result.stdout.split("code ")
     assert [part[0] for part in outputs[1:]] == ["1", "0", "0", "1", "0", "0"], result.stdout + result.stderr
-    assert "net-a: no lock at net-a.json; write it with `pytest --params-lock-write`" in outputs[0]
+    assert "net-a: no lock at locks/net-a.json; write it with `pytest --params-lock-write`" in outputs[0]
     assert "net-a: layer 0: output is [4, 3, 3], expected [4, 6, 6] (the first of " in outputs[3]
     assert "; if meant, run `pytest --params-lock-write`" in outputs[3]
     assert "Traceback" not in result.stdout + result.stderr

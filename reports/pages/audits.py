@@ -8,13 +8,15 @@ from typing import Any
 
 from reports import wording
 from reports.markdown import code, document, remake, table, text
+from repro.auditing.usual import USUAL
 
 TITLE = "What libraries call AlexNet, VGG and ResNet"
 ABOUT = "Models of torchvision, timm and pytorchcv against the papers: verdicts, and each difference with its cost."
 _MEANINGS = {
-    "exact": "the paper's network or one of its allowed readings",
+    "exact": "the paper's network or one of its allowed readings, proven on numbers: the same weights give the same outputs and gradients",
+    "same-structure": "the paper's operations, not proven on numbers",
     "variant": "every difference is a known one, with a usual name",
-    "wrong": "another difference",
+    "wrong": "at least one difference that isn't a usual variant",
     "not-paper": "stem, stages, widths or input of no network of the papers",
     "error": "can't be built or traced",
 }
@@ -26,11 +28,16 @@ def write_audits_page(libraries: Sequence[Document]) -> str:
     """The page; ``libraries`` are documents of ``reports/audits/``."""
     return document(
         TITLE,
-        "Each model is traced and its graph aligned with that of the paper's table. The differences add up, in parameters and "
-        "in multiply-accumulates (MACs), to the difference of the totals. Weights play no part.",
+        "Each model is traced, and its graph aligned with that of the paper's table. From the paper's totals the differences lead to "
+        "the model's, in parameters and in multiply-accumulates (MACs) of one image. Where no operation differs, both networks run on "
+        "the same random weights, in evaluation and in training mode. To audit a model of your own: "
+        f"{code('repro audit FILE.py:NAME')}.",
         "\n".join(f"- **{verdict}**: {meaning}" for verdict, meaning in _MEANINGS.items()),
         *(part for library in libraries for part in _section(library)),
-        source="reports/audits/",
+        "## Differences that have a name",
+        "Of a model whose every difference makes it a variant, the verdict is `variant`; any other difference, named or not, is `wrong`.",
+        table(["name", "makes it", "why"], ([text(row.name.replace("{}", "...")), row.verdict, text(row.why)] for row in USUAL)),
+        source="reports/audits/ and repro/auditing/usual.py",
     )
 
 
@@ -46,13 +53,19 @@ def _section(library: Document) -> Iterator[str]:
 
 
 def _rows(found: Document) -> Iterator[list[str]]:
-    """The model, and what each difference adds to the paper's totals."""
-    network = wording.network_link(found["network"]) if found["network"] else ""
+    """One row where nothing differs; else from the paper's totals over each difference to the model's."""
+    head = [code(found["target"].partition(":")[2]), wording.network_link(found["network"]), f"**{found['verdict']}**"]
     if found["error"]:
-        yield [code(found["model"]), network, f"**{found['verdict']}**", text(found["error"]), "", ""]
+        yield [*head, text(found["error"]), "", ""]
         return
-    totals = [wording.number(found["params"]), wording.number(found["macs"])]
-    yield [code(found["model"]), network, f"**{found['verdict']}**", "", *totals]
+    paper, own = ([wording.number(found[f"{side}{name}"]) for name in ("params", "macs")] for side in ("paper_", ""))
+    if not found["differences"]:
+        yield [*head, text("; ".join(found["notes"])), *own]
+        return
+    yield [*head, "the paper's", *paper]
     for row in found["differences"]:
-        name = text(row["name"] or f"{row['where']}: {row['expected'] or 'nothing'} -> {row['found'] or 'nothing'}")
-        yield ["", "", "", name, f"{row['params_delta']:+,d}", f"{row['macs_delta']:+,d}"]
+        name = row["name"] or f"{row['where']}: {row['expected'] or 'nothing'} -> {row['found'] or 'nothing'}"
+        yield ["", "", "", text(name), *(f"{delta:+,d}" if delta else "0" for delta in (row["params_delta"], row["macs_delta"]))]
+    form = found["form"]
+    same = form and form["verdict"] == "exact"
+    yield ["", "", "", f"this model: exactly {wording.network_link(form['network'])}" if same else "this model", *own]

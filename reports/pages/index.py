@@ -8,7 +8,7 @@ from reports import wording
 from reports.charts import MACS, Chart, alt_of_macs
 from reports.judged import Judged
 from reports.markdown import anchor, code, document, link, picture, remake, table, text
-from reports.pages import conventions, degradation, errata, lecture, macs, parameters, scale, training
+from reports.pages import audits, conventions, degradation, errata, lecture, macs, parameters, scale, training
 from repro.claims import VERDICTS
 from repro.layers import size
 from repro.tables import Paper
@@ -18,6 +18,7 @@ PAGES = {
     "parameters.md": (parameters.TITLE, parameters.ABOUT),
     "macs.md": (macs.TITLE, macs.ABOUT),
     "conventions.md": (conventions.TITLE, conventions.ABOUT),
+    "audit.md": (audits.TITLE, audits.ABOUT),
     "training.md": (training.TITLE, training.ABOUT),
     "degradation.md": (degradation.TITLE, degradation.ABOUT),
     "scale.md": (scale.TITLE, scale.ABOUT),

@@ -12,6 +12,7 @@ import numpy as np
 
 from repro.auditing.graph import Graph, Node
 from repro.auditing.results import Difference
+from repro.layers import size
 
 #: Kinds that may stand for each other; any two others are one operation missing and one more.
 _FAMILIES = (
@@ -45,19 +46,25 @@ class Alignment:
         return sum(1 for difference in self.differences if difference.kind != "follows")
 
 
-def align(paper: Graph, found: Graph, rows: Mapping[str, str] | None = None) -> Alignment:
-    """The paper's graph beside a candidate's. ``rows`` is the printed row of each of the paper's layers."""
+def align(paper: Graph, found: Graph) -> Alignment:
+    """The paper's graph beside a candidate's."""
     pairs = _pairs(paper.nodes, found.nodes)
-    differences = tuple(_differences(paper, found, pairs, rows or {}))
+    differences = tuple(_differences(paper, found, pairs))
+    if not differences and paper.input != found.input:
+        expected, has = (f"images of {size(graph.input)}" for graph in (paper, found))
+        differences = (Difference("follows", "input", expected, has, 0, 0, {}, (0,), (0,)),)
     if not differences and _fingerprint(paper) != _fingerprint(found):
         raise AssertionError("no difference was found between graphs that aren't equal")
     return Alignment(paper, found, tuple(pairs), differences)
 
 
 def likeness(paper: Graph, found: Graph) -> float:
-    """The share of operations that are equal, sizes and costs included, wherever they are: quick, for choosing what to align."""
-    first, second = (Counter((node.key, node.output, node.params, node.macs) for node in graph.nodes) for graph in (paper, found))
-    return 2 * (first & second).total() / (first.total() + second.total())
+    """The share of equal operations, wherever they are, once with sizes and costs and once without: quick, for choosing what to align."""
+    sized, unsized = (
+        [Counter((node.key, (node.output, node.params, node.macs) if sizes else ()) for node in graph.nodes) for graph in (paper, found)]
+        for sizes in (True, False)
+    )
+    return sum((first & second).total() for first, second in (sized, unsized)) / (len(paper.nodes) + len(found.nodes))
 
 
 # ---------------------------------------------------------------- which belongs to which
@@ -148,7 +155,7 @@ def _score(first: _Placed, second: _Placed) -> int:
 # ---------------------------------------------------------------- what differs
 
 
-def _differences(paper: Graph, found: Graph, pairs: Sequence[tuple[int, int]], rows: Mapping[str, str]) -> Iterator[Difference]:
+def _differences(paper: Graph, found: Graph, pairs: Sequence[tuple[int, int]]) -> Iterator[Difference]:
     """In the order of both graphs; dead parameters last."""
     partner = dict(pairs)
     wired = _Wiring(paper, found, pairs)
@@ -156,22 +163,20 @@ def _differences(paper: Graph, found: Graph, pairs: Sequence[tuple[int, int]], r
     for number, node in enumerate(found.nodes):
         mate = wired.paper_of.get(number)
         if mate is None:
-            yield _one_sided("extra", number, node, rows)
+            yield _one_sided("extra", number, node)
             continue
         for missing in range(first, mate):
             if missing not in partner:
-                yield _one_sided("missing", missing, paper.nodes[missing], rows)
+                yield _one_sided("missing", missing, paper.nodes[missing])
         first = mate + 1
-        yield from _of_pair(paper.nodes[mate], node, mate, number, rows, wired.other_inputs(mate, number))
+        yield from _of_pair(paper.nodes[mate], node, mate, number, wired.other_inputs(mate, number))
     for missing in range(first, len(paper.nodes)):
-        yield _one_sided("missing", missing, paper.nodes[missing], rows)
+        yield _one_sided("missing", missing, paper.nodes[missing])
     for name, values in found.dead:
         yield Difference("extra", f"here: {name}", None, f"{values:,d} parameters that never reach the output", values, 0)
 
 
-def _of_pair(
-    paper: Node, found: Node, mate: int, number: int, rows: Mapping[str, str], inputs: tuple[str, str] | None
-) -> Iterator[Difference]:
+def _of_pair(paper: Node, found: Node, mate: int, number: int, inputs: tuple[str, str] | None) -> Iterator[Difference]:
     changes = _changes(paper, found)
     if inputs:
         changes["inputs"] = inputs
@@ -183,14 +188,14 @@ def _of_pair(
         texts = (f"{paper.kind} of {inputs[0]}", f"{found.kind} of {inputs[1]}")
     elif not changes:
         texts = (f"{paper.kind} of {_cost(paper)}", f"{found.kind} of {_cost(found)}")
-    where = f"{_place(paper, rows)}; here: {found.name}"
+    where = f"{paper.name}; here: {found.name}"
     yield Difference("changed" if changes else "follows", where, *texts, params, macs, changes, (mate,), (number,))
 
 
 def _texts(paper: Node, found: Node, changes: Mapping[str, Any]) -> tuple[str, str]:
     """Both operations, with the attributes that differ."""
     if paper.kind != found.kind:
-        return str(paper), str(found)
+        return paper.in_short(), found.in_short()
     short = (
         replace(node, attributes={name: value for name, value in node.attributes.items() if name in changes}) for node in (paper, found)
     )
@@ -202,15 +207,10 @@ def _cost(node: Node) -> str:
     return f"{node.params:,d} parameters, {node.macs:,d} MACs"
 
 
-def _one_sided(kind: Any, number: int, node: Node, rows: Mapping[str, str]) -> Difference:
+def _one_sided(kind: Any, number: int, node: Node) -> Difference:
     if kind == "missing":
-        return Difference(kind, _place(node, rows), str(node), None, -node.params, -node.macs, {}, (number,), ())
-    return Difference(kind, f"here: {node.name}", None, str(node), node.params, node.macs, {}, (), (number,))
-
-
-def _place(node: Node, rows: Mapping[str, str]) -> str:
-    row = rows.get(node.name)
-    return f"row {row}: {node.name}" if row and row != node.name else node.name
+        return Difference(kind, node.name, node.in_short(), None, -node.params, -node.macs, {}, (number,), ())
+    return Difference(kind, f"here: {node.name}", None, node.in_short(), node.params, node.macs, {}, (), (number,))
 
 
 def _changes(paper: Node, found: Node) -> dict[str, tuple[Any, Any]]:

@@ -6,11 +6,11 @@ that has, for each of the paper's channels, the candidate's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from repro.auditing.aligning import Alignment
 from repro.auditing.graph import Graph, Node
@@ -56,6 +56,17 @@ class Carried:
             width = tensors[name].numel()
             tensors[name].copy_(restored.flatten()[start : start + width].reshape(tensors[name].shape))
             start += width
+
+
+def tensors_of(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by their first name, as memory."""
+    return {name: tensor.data for name, tensor in [*module.named_parameters(), *module.named_buffers()]}
+
+
+def carry_all(carried: Iterable[Carried], tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """The ``state_dict`` of the paper's network with the candidate's values; batches that BN has seen are counted anew."""
+    counts = {name: torch.zeros((), dtype=torch.long) for name in network.state_dict() if name.endswith("num_batches_tracked")}
+    return {one.paper: one.carry(tensors).contiguous() for one in carried} | counts
 
 
 def carried_weights(alignment: Alignment) -> Iterator[Carried]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from repro.auditing.paper import paper_graph
 from repro.auditing.reading import bare, read_module
 from repro.auditing.results import Audit, Difference
 from repro.errors import ReproError
-from repro.layers import Shape
+from repro.layers import Shape, size
 from repro.tables import Ledger, Network, load_ledger
 
 #: The nearest few by likeness are aligned.
@@ -60,61 +61,68 @@ def module_of(model: object) -> nn.Module:
 
 
 def compare_module(module: nn.Module, network: Network | None, shape: Shape | None) -> Comparison:
-    """The module beside the network, or beside the nearest one. Raises ReproError where it can't be run or traced."""
-    if network is not None:
-        return _on_its_input(module, network, shape)
-    inputs = [shape] if shape else list(dict.fromkeys(_ledger().network(name).input for name in _ledger().networks))
-    if not shape:
-        inputs += [other for first in inputs for other in _OTHER_INPUTS.get(first, ())]
-    found = [_nearest(graph) for graph in _graphs(module, inputs)]
-    return min(found, key=lambda one: (one.alignment.cost, -one.alignment.near))
+    """The module beside the network, or beside the nearest one, on images of ``shape``, or of the shape that fits best of those that
+    people take. Raises ReproError where it can't be run or traced.
+    """
+    if shape is not None:
+        graph = read_module(module, shape)
+        return _beside(network, graph) if network else _nearest(graph)
+    own = [network.input] if network else list(dict.fromkeys(_ledger().network(name).input for name in _ledger().networks))
+    others = [other for one in own for other in _OTHER_INPUTS.get(one, ())]
+    beside = functools.partial(_beside, network) if network else _nearest
+    found = [beside(graph) for graph in _graphs(module, own)]
+    if not found:
+        found = [beside(graph) for graph in _graphs(module, others)]
+    elif (best := _likest(found)).alignment.differences:
+        graphs = _graphs(module, _OTHER_INPUTS.get(best.network.input, ()))
+        found = [best, *(_beside(best.network, graph) for graph in graphs)]
+    if not found:
+        raise _runs_on_none(module, [*own, *others])
+    return _likest(found)
 
 
-def _on_its_input(module: nn.Module, network: Network, shape: Shape | None) -> Comparison:
-    """On the paper's input; where the module doesn't take that, or differs on it, on another that people take."""
-    found: Comparison | None = None
-    failed: ReproError | None = None
-    for one in [shape] if shape else [network.input, *_OTHER_INPUTS.get(network.input, ())]:
-        try:
-            tried = _beside(network, read_module(module, one))
-        except ReproError as error:
-            failed = failed or error
-            continue
-        if found is None or tried.alignment.cost < found.alignment.cost:
-            found = tried
-        if not found.alignment.differences:
-            break
-    if found is None:
-        assert failed is not None
-        raise failed
-    return found
-
-
-def _graphs(module: nn.Module, shapes: Sequence[Shape]) -> Iterable[Graph]:
-    """The module's graphs on those of these inputs that it takes. Raises ReproError where it takes none."""
-    graphs, failed = [], []
+def _graphs(module: nn.Module, shapes: Iterable[Shape]) -> list[Graph]:
+    """The module's graphs on those of these inputs that it takes."""
+    graphs = []
     for shape in shapes:
-        try:
+        with contextlib.suppress(ReproError):
             graphs.append(read_module(module, shape))
-        except ReproError as error:
-            failed.append(error)
-    if not graphs:
-        raise failed[0]
     return graphs
 
 
+def _runs_on_none(module: nn.Module, shapes: Sequence[Shape]) -> ReproError:
+    """Why, of the input that its first convolution would take."""
+    channels = next((part.in_channels for part in module.modules() if isinstance(part, nn.Conv2d)), None)
+    likely = next((shape for shape in shapes if shape[0] == channels), shapes[0])
+    try:
+        read_module(module, likely)
+    except ReproError as error:
+        tried = f"; {', '.join(map(size, shapes))} were tried" if len(shapes) > 1 else ""
+        return ReproError(f"{error}{tried}")
+    raise AssertionError(f"it does run on {size(likely)}")
+
+
+def _likest(found: Iterable[Comparison]) -> Comparison:
+    """The one with the fewest differences, or the most operations in common, or costs that are the paper's, or the smallest images."""
+    return min(found, key=lambda one: (one.alignment.cost, -one.alignment.near, len(one.alignment.differences), one.alignment.found.input))
+
+
 def _beside(network: Network, graph: Graph) -> Comparison:
-    paper, notes = read_as(network, _papers()[network.name], graph)
-    rows = {layer.name: network.table.rows[row].name for layer, row in zip(network.layers, network.rows, strict=True)}
-    alignment = align(paper, graph, rows)
+    paper, notes = read_as(network, papers()[network.name], graph)
+    alignment = align(paper, graph)
+    if network.entry.code_of:
+        notes.append(f"no paper prints {network.name}: public code makes it of {network.entry.code_of}")
     return Comparison(network, alignment, (*graph.notes, *notes, *place_of_zeros(paper, graph, alignment.pairs)))
 
 
 def _nearest(graph: Graph) -> Comparison:
-    """The network with the fewest differences, of the few that have the most operations in common."""
-    order = sorted(_papers(), key=lambda name: -likeness(_papers()[name], graph))
-    found = [_beside(_ledger().network(name), graph) for name in order[:_TRIED]]
-    return min(found, key=lambda one: one.alignment.cost)
+    """The network with the fewest differences, of the few that have the most operations in common; if no paper prints it, the printed
+    network of which public code makes it.
+    """
+    order = sorted(papers(), key=lambda name: -likeness(papers()[name], graph))
+    found = min((_beside(_ledger().network(name), graph) for name in order[:_TRIED]), key=lambda one: one.alignment.cost)
+    printed = found.network.entry.code_of
+    return _beside(_ledger().network(printed), graph) if printed else found
 
 
 @functools.cache
@@ -123,7 +131,8 @@ def _ledger() -> Ledger:
 
 
 @functools.cache
-def _papers() -> dict[str, Graph]:
+def papers() -> dict[str, Graph]:
+    """The graphs of all networks of the ledger, by name."""
     return {name: paper_graph(_ledger().network(name)) for name in _ledger().networks}
 
 
@@ -133,21 +142,24 @@ def _judged(target: str, module: nn.Module, found: Comparison, proof: bool) -> A
     paper, graph = alignment.paper, alignment.found
     named = name_differences(name, paper, graph, alignment.differences)
     verdict = named.verdict
-    if named.differences and verdict != "exact" and not is_in_a_paper(graph, _papers().values()):
+    if named.differences and verdict != "exact" and not is_in_a_paper(graph, papers().values()):
         verdict = "not-paper"
     result = Audit(
         target, name, verdict, graph.params, graph.macs, paper.params, paper.macs, named.differences, None, found.notes, None,
-        alignment.near,
+        alignment.near, graph.input,
     )  # fmt: skip
-    if verdict != "exact" or not proof:
+    if verdict != "exact":
         return result
+    if not proof:
+        return replace(result, verdict="same-structure")
     from repro.auditing.proving import prove
 
     try:
         proven = prove(found.network, module, alignment)
     except ReproError as error:
         return replace(result, verdict="error", error=str(error))
-    result = replace(result, notes=(*result.notes, *proven.notes))
+    sure = proven.text is not None and not graph.one_path
+    result = replace(result, verdict="exact" if sure else "same-structure", notes=(*result.notes, *proven.notes))
     if proven.departs:
         where, expected, was = proven.departs
         row = Difference("changed", where, expected, was, 0, 0, name="other numbers from the same structure")

@@ -28,10 +28,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from repro.layers import Shape
+
+_USUAL = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "ceil_mode": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,10 @@ class Node:
         values = (f"{name}={_number(value)}" for name, value in sorted(self.attributes.items()))
         return f"{self.kind} {', '.join(values)}"
 
+    def in_short(self) -> str:
+        """The operation without what is as usual."""
+        return str(replace(self, attributes={key: value for key, value in self.attributes.items() if _USUAL.get(key) != value}))
+
     def __str__(self) -> str:
         shown = [f"{key} {_shown(value)}" for key, value in self.attributes.items() if value is not None]
         return f"{self.kind} ({', '.join(shown)})" if shown else self.kind
@@ -76,13 +82,16 @@ class Node:
 class Graph:
     """The nodes that reach the output, each after its inputs; ``nodes[0]`` is the input.
 
-    ``dead`` are trainable parameters that never reach the output, as (name, number of values).
+    ``dead`` are trainable parameters that never reach the output, as (name, number of values). The output is the
+    module's tensor number ``output_index``; ``one_path`` says that only the path of one input was read.
     """
 
     nodes: tuple[Node, ...]
     output: int
     dead: tuple[tuple[str, int], ...] = ()
     notes: tuple[str, ...] = ()
+    output_index: int = 0
+    one_path: bool = False
 
     @functools.cached_property
     def params(self) -> int:

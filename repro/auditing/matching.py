@@ -189,10 +189,13 @@ def relu_moved(scene: Scene, d: Difference) -> Words | None:
 
 
 def dropout_moved(scene: Scene, d: Difference) -> Words | None:
-    """One more in front of the first of the linear layers, one less behind the second."""
+    """As many dropouts, in front of the first linear layer and not behind it, or the other way round: gives where, and where expected."""
     missing, extra = scene.missing("dropout"), scene.extra("dropout")
-    moved = missing and len(missing) == len(extra) and max(extra) < max(scene.found.numbers("linear"), default=0)
-    return when(moved and (is_missing(scene, d, "dropout") or is_extra(scene, d, "dropout")))
+    if not missing or len(missing) != len(extra) or not (is_missing(scene, d, "dropout") or is_extra(scene, d, "dropout")):
+        return None
+    sides = [(place.numbers("dropout"), place.numbers("linear")) for place in (scene.found, scene.paper)]
+    found, expected = ("before" if linears and dropouts[0] < linears[0] else "after" for dropouts, linears in sides)
+    return (found, expected) if found != expected else None
 
 
 # ---------------------------------------------------------------- words

@@ -5,6 +5,7 @@ What one name covers becomes one difference, whose deltas are the sum of theirs:
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from repro.layers import Shape, size
 #: What only follows from other differences, and is no fault of its own.
 FOLLOWS = "follows from the other differences"
 #: Attributes whose change costs no more than itself. What shares or doesn't train its weights has fewer, so these keep their cost.
+_LONGEST = 100
 _FREE = ("bias", "eps", "momentum", "k", "alpha", "beta", "n", "p", "always")
 
 #: By the side of the first kernel: AlexNet's 227 without padding is as good as 224 with it, LeNet-5's 28 in a frame as 32.
@@ -37,13 +39,13 @@ def name_differences(network: str, paper: Graph, found: Graph, differences: Sequ
     scene = Scene(network, paper, found, singles)
     groups: dict[str, tuple[str, list[Difference]]] = {}
     for number, difference in enumerate(singles):
-        name, verdict = _name(scene, difference)
-        groups.setdefault(name or f"#{number}", (verdict, []))[1].append(replace(difference, name=name))
+        name, verdict, why = _name(scene, difference)
+        groups.setdefault(name or f"#{number}", (verdict, []))[1].append(replace(difference, name=name, makes=verdict, why=why))
     if FOLLOWS in groups:
         _, follows = groups.pop(FOLLOWS)
         name = next(iter(groups)) if len(groups) == 1 and scene.same_input else FOLLOWS if scene.same_input else _other_input(scene)
         verdict = "follows" if scene.same_input else "wrong"
-        groups.setdefault(name, (verdict, []))[1].extend(replace(difference, name=name) for difference in follows)
+        groups.setdefault(name, (verdict, []))[1].extend(replace(difference, name=name, makes=verdict) for difference in follows)
     verdicts = {verdict for verdict, _ in groups.values()}
     merged = tuple(_merge(together) for _, together in groups.values())
     return Named(merged, "wrong" if "wrong" in verdicts else "variant" if groups else "exact")
@@ -79,15 +81,15 @@ def _inputs(paper: Place) -> set[Shape]:
     return {paper.graph.input, _ALSO_TAKEN.get(kernel[0], paper.graph.input)}
 
 
-def _name(scene: Scene, difference: Difference) -> tuple[str, str]:
-    """The name and what it makes the network; a difference without a name is wrong."""
+def _name(scene: Scene, difference: Difference) -> tuple[str, str, str]:
+    """The name, what it makes the network, and why; a difference without a name is wrong."""
     if difference.kind == "follows":
-        return FOLLOWS, "follows"
+        return FOLLOWS, "follows", ""
     for usual in USUAL:
         words = usual.match(scene, difference)
         if words is not None:
-            return usual.name.format(*words), usual.verdict
-    return "", "wrong"
+            return textwrap.shorten(usual.name.format(*words), _LONGEST, placeholder=" ..."), usual.verdict, usual.why
+    return "", "wrong", ""
 
 
 def _split(difference: Difference, found: Graph) -> Iterator[Difference]:

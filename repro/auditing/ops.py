@@ -197,7 +197,7 @@ def tensor_op(tensor: Tensor, named: Mapping[int, str], place: str = "") -> Op:
 
 def export_ops(module: nn.Module, x: Tensor) -> tuple[list[Op], list[Op]]:
     """The operations as torch.export sees them, in the module's present mode."""
-    with torch.no_grad():
+    with torch.set_grad_enabled(module.training):
         exported = torch.export.export(module, (x,), strict=False)
     signature, state = exported.graph_signature, dict(module.state_dict(keep_vars=True))
     named = named_tensors(module)

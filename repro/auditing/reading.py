@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +23,7 @@ from repro.counting.with_torch import InMode
 from repro.errors import ReproError
 from repro.layers import Shape, size
 
+_ONE_PATH = "read along the path that one input takes"
 READERS.update(READERS_OF_SEVERAL)
 
 
@@ -59,29 +64,42 @@ def read_module(module: nn.Module, shape: Shape) -> Graph:
 def read_in_mode(module: nn.Module, shape: Shape, training: bool) -> Graph:
     """The graph in one mode: BN has "training" among its attributes."""
     names = {id(tensor): name for name, tensor in module.named_parameters()}
-    x = torch.zeros(2, *shape, device=next((tensor.device for tensor in module.parameters()), torch.device("cpu")))
+    x = _images(module, shape)
     with InMode(module, training):
         order, outputs, notes = _traced(module, x, shape)
     trainable = {names[id(tensor)]: tensor.numel() for tensor in module.parameters() if tensor.requires_grad}
     if not outputs:
         raise ReproError("its output isn't computed by torch's operations")
+    index = _last_computed(order, outputs)
     if len(outputs) > 1:
-        notes.append(f"{len(outputs)} outputs; the first is taken")
+        notes.append(f"{len(outputs)} outputs; number {index + 1} is taken, which is computed last")
     build = Builder(batch=2)
     build.values.update({id(op): build.emit("input", (), op.shape[1:], op) for op in order if op.name == "input"})
     for op in order:
         if op.name not in ("input", "parameter", "buffer", "constant"):
             build.read(op)
-    output = build.node_of(outputs[0])
-    return make_graph(build.nodes, output, trainable, notes)
+    graph = make_graph(build.nodes, build.node_of(outputs[index]), trainable, notes)
+    return replace(graph, output_index=index, one_path=bool(notes) and _ONE_PATH in notes[0])
+
+
+def _images(module: nn.Module, shape: Shape) -> Tensor:
+    """Two, on the device and of the type of the module's first parameter."""
+    known = (tensor for tensor in module.parameters() if not nn.parameter.is_lazy(tensor))
+    like = next(known, torch.empty(0))
+    return torch.zeros(2, *shape, device=like.device, dtype=like.dtype if like.is_floating_point() else None)
+
+
+def _last_computed(order: Sequence[Op], outputs: Sequence[Op]) -> int:
+    """Which of several outputs: features and auxiliary heads are computed before the scores."""
+    place = {id(op): number for number, op in enumerate(order)}
+    return max(range(len(outputs)), key=lambda number: place.get(id(outputs[number]), -1))
 
 
 def build_lazily(module: nn.Module, shape: Shape) -> None:
     """One pass in evaluation mode, by which a module makes the layers that it makes late. Raises ReproError where it can't run."""
-    device = next((tensor.device for tensor in module.parameters() if not nn.parameter.is_lazy(tensor)), torch.device("cpu"))
     try:
         with InMode(module, training=False), torch.no_grad():
-            module(torch.zeros(2, *shape, device=device))
+            module(_images(module, shape))
     except Exception as error:
         raise ReproError(f"can't be run on {size(shape)}: {_first_line(error)}") from error
 
@@ -89,13 +107,26 @@ def build_lazily(module: nn.Module, shape: Shape) -> None:
 def _traced(module: nn.Module, x: Tensor, shape: Shape) -> tuple[list[Op], list[Op], list[str]]:
     """By torch.export, or, where that fails, along the path that one input takes."""
     try:
-        return *export_ops(module, x), []
+        with _in_silence():
+            return *export_ops(module, x), []
     except Exception as error:
         failed = _first_line(error)
     try:
-        return *record_ops(module, x), [f"torch.export can't read it ({failed}); read along the path that one input takes"]
+        return *record_ops(module, x), [f"torch.export can't read it ({failed}); {_ONE_PATH}"]
     except Exception as error:
         raise ReproError(f"can't be run or traced on {size(shape)}: {_first_line(error)}; torch.export: {failed}") from error
+
+
+@contextlib.contextmanager
+def _in_silence() -> Iterator[None]:
+    """torch.export logs and prints, over many lines, why it gives up; its exception says so too."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _both_modes(evaluated: Graph, trained: Graph) -> Graph:
@@ -106,7 +137,11 @@ def _both_modes(evaluated: Graph, trained: Graph) -> Graph:
         text = f"training mode runs another network than evaluation mode, from {trained.nodes[place].name} on"
         return _other_in_training(evaluated, text, trained)
     partner = {number: other for (number, *_), (other, *_) in zip(pairs, plain, strict=True)}
-    acting = {evaluated.nodes[node.inputs[0]].name for node in evaluated.nodes if _is_dropout(node)}
+    acting, trained_ones = (
+        {graph.nodes[node.inputs[0]].name for node in graph.nodes if _is_dropout(node)} for graph in (evaluated, trained)
+    )
+    if acting - trained_ones:
+        return _other_in_training(evaluated, "dropout acts in evaluation mode and not in training mode", trained)
     nodes = []
     for number, node in enumerate(trained.nodes):
         attributes = dict(node.attributes)
@@ -117,7 +152,8 @@ def _both_modes(evaluated: Graph, trained: Graph) -> Graph:
             if modes != (False, True):
                 attributes["statistics"] = "batch" if modes[0] else "running"
         nodes.append(replace(node, attributes=attributes))
-    return replace(trained, nodes=tuple(nodes), notes=tuple(dict.fromkeys(evaluated.notes + trained.notes)))
+    notes = tuple(dict.fromkeys(evaluated.notes + trained.notes))
+    return replace(trained, nodes=tuple(nodes), notes=notes, one_path=evaluated.one_path or trained.one_path)
 
 
 def _is_dropout(node: Node) -> bool:

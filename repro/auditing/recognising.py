@@ -13,7 +13,7 @@ import torch
 
 from repro.auditing.graph import Node, Weight
 from repro.auditing.ops import Op
-from repro.auditing.vocabulary import READERS, RESHAPES, Builder, Value, is_tensor, pair, same
+from repro.auditing.vocabulary import READERS, RESHAPES, Builder, Value, is_tensor, pair, same, subsampled
 from repro.layers import Shape, elements
 
 #: Layers as torch writes them without a bias.
@@ -196,10 +196,12 @@ def _cat(build: Builder, op: Op) -> Value | None:
 
 def _is_zero(op: Any) -> bool:
     op = _bare(op)
+    while op.name in ("detach", "slice", "narrow", "clone"):
+        op = _bare(op.sources[0])
     if op.name in ("zeros", "zeros_like", "new_zeros", "zero"):
         return True
-    if op.name in ("full", "full_like", "new_full"):
-        return bool(op.args["fill_value"] == 0)
+    if op.name in ("full", "full_like", "new_full", "fill"):
+        return bool(op.args.get("fill_value", op.args.get("value")) == 0)
     if op.name == "mul":
         return op.args["other"] == 0 if not isinstance(op.args["other"], Op) else False
     return op.name in ("constant", "buffer") and op.tensor is not None and not bool(op.tensor.any())
@@ -288,7 +290,7 @@ def _nearest(build: Builder, op: Op) -> Value | None:
     steps = [before // after for before, after in zip(source.shape[2:], op.shape[2:], strict=True) if after and before % after == 0]
     if len(steps) != 2:
         return None
-    return build.emit("pad", (build.map_of(source),), op.shape[1:], op, stride=(steps[0], steps[1]), zeros=0)
+    return subsampled(build, op, build.map_of(source), (steps[0], steps[1]))
 
 
 READERS_OF_ONE: dict[str, Callable[[Builder, Op], Value | None]] = {name: READERS[name] for name in ("div", "mul", "add")}

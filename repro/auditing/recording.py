@@ -12,52 +12,32 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from repro.auditing.ops import Environment, Op, first_shape, make_op, named_tensors, tensor_op, written
+from repro.counting.with_torch import WhoRuns
 
 
 def record_ops(module: nn.Module, x: Tensor) -> tuple[list[Op], list[Op]]:
     """The operations that run for random values of the shape of ``x``, in the module's present mode; and the outputs."""
     x = torch.randn_like(x)
-    with torch.no_grad(), _Recorder(module, x) as recorder, _Dropout(recorder):
+    with torch.no_grad(), WhoRuns(module) as running, _Recorder(module, x, running) as recorder, _Dropout(recorder):
         output = module(x)
-    return recorder.order, [recorder.op_of(tensor) for tensor in _tensors(output) if id(tensor) in recorder.env]
+    return recorder.order, [recorder.op_of(tensor) for tensor in tensors_in(output) if id(tensor) in recorder.env]
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes down each operation; a tensor is known by its identity, and kept alive for that."""
 
-    def __init__(self, module: nn.Module, x: Tensor) -> None:
+    def __init__(self, module: nn.Module, x: Tensor, running: WhoRuns) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.module, self.named = module, named_tensors(module)
         self.env, self.order, self._alive = Environment(), [Op("input", shape=tuple(x.shape))], [x]
         self.env[id(x)] = self.order[0]
-        self._paths = {id(part): name for name, part in module.named_modules()}
-        self._owner = [""]
-
-    def __enter__(self) -> _Recorder:
-        register = nn.modules.module.register_module_forward_pre_hook, nn.modules.module.register_module_forward_hook
-        self._hooks = [
-            register[0](self._enter_module),
-            register[1](self._leave_module),
-        ]
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)  # type: ignore[no-untyped-call]
-        for hook in self._hooks:
-            hook.remove()
-
-    def _enter_module(self, module: nn.Module, args: Any) -> None:
-        self._owner.append(self._paths.get(id(module), self._owner[-1]))
-
-    def _leave_module(self, module: nn.Module, args: Any, output: Any) -> None:
-        self._owner.pop()
+        self._running = running
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         targets = written(func, args, kwargs)
-        op = self.add(make_op(func, self._ops(args), self._ops(kwargs), first_shape(out), self._owner[-1]))
+        op = self.add(make_op(func, self._ops(args), self._ops(kwargs), first_shape(out), self._running.name))
         for target in targets:
             self.order += self.env.overwrite(id(target), op) if isinstance(target, Tensor) and id(target) in self.env else []
         if isinstance(out, Tensor):
@@ -115,8 +95,9 @@ class _Dropout(TorchFunctionMode):
         return out
 
 
-def _tensors(value: Any) -> list[Tensor]:
+def tensors_in(value: Any) -> list[Tensor]:
+    """The tensors of what a module gives, in their order, however it is nested."""
     if isinstance(value, Tensor):
         return [value]
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    return [tensor for part in parts for tensor in _tensors(part)]
+    return [tensor for part in parts for tensor in tensors_in(part)]

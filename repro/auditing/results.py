@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Verdict = Literal["exact", "variant", "wrong", "not-paper", "error"]
+from repro.auditing import lines
+from repro.layers import Shape
+
+Verdict = Literal["exact", "same-structure", "variant", "wrong", "not-paper", "error"]
 Kind = Literal["missing", "extra", "changed", "follows"]
 
 
@@ -17,7 +20,8 @@ class Difference:
     ``kind``: an operation that the candidate lacks ("missing") or has more ("extra"), one that is another
     ("changed"), or one that is the same but whose size, and cost, another difference changes ("follows").
     ``changes`` is attribute -> (expected, found) of a changed operation; ``paper_nodes`` and ``nodes`` are the numbers
-    in the two graphs. ``name`` is what the difference is usually called, "" where it has no name.
+    in the two graphs. ``name`` is what the difference is usually called, "" where it has no name; ``makes`` is the verdict of a
+    model that has it, and ``why`` a sentence on that.
     """
 
     kind: Kind
@@ -30,18 +34,22 @@ class Difference:
     paper_nodes: tuple[int, ...] = ()
     nodes: tuple[int, ...] = ()
     name: str = ""
+    makes: str = "wrong"
+    why: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """A row of ``repro audit --json``."""
-        fields = ("kind", "where", "expected", "found", "params_delta", "macs_delta", "name")
+        fields = ("kind", "where", "expected", "found", "params_delta", "macs_delta", "name", "makes", "why")
         return {name: getattr(self, name) for name in fields}
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """A candidate against a network of the ledger. ``near`` is the share of equal operations, 0 to 1.
+    """A candidate against a network of the ledger. ``near`` is the share of equal operations, 0 to 1, ``input`` the
+    (channels, height, width) of the images.
 
-    ``proof`` says what was run and how close the numbers came, None where nothing was. Raises AssertionError where
+    ``proof`` says what was run and how close the numbers came, None where nothing was. What is the paper's network by its
+    structure is "exact" with a proof, "same-structure" without. Raises AssertionError where
     the differences don't add up to the difference of the totals.
     """
 
@@ -57,6 +65,7 @@ class Audit:
     notes: tuple[str, ...] = ()
     error: str | None = None
     near: float | None = None
+    input: Shape | None = None
 
     def __post_init__(self) -> None:
         for name in ("params", "macs"):
@@ -68,11 +77,15 @@ class Audit:
     @property
     def ok(self) -> bool:
         """The paper's network, or a named variant of it."""
-        return self.verdict in ("exact", "variant")
+        return self.verdict in ("exact", "same-structure", "variant")
+
+    def __str__(self) -> str:
+        """What ``repro audit`` prints."""
+        return "\n".join(lines.audit_lines(self.to_json()))
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``repro audit --json``."""
-        names = ("target", "network", "verdict", "params", "macs", "paper_params", "paper_macs")
-        shown = {name: getattr(self, name) for name in names}
+        same = ("target", "network", "verdict", "params", "macs", "paper_params", "paper_macs", "proof", "error", "near")
         rows = [difference.to_json() for difference in self.differences]
-        return shown | {"differences": rows, "proof": self.proof, "notes": list(self.notes), "error": self.error, "near": self.near}
+        found = {name: getattr(self, name) for name in same} | {"differences": rows, "notes": list(self.notes)}
+        return found | {"input": list(self.input) if self.input else None}

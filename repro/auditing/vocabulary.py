@@ -249,14 +249,14 @@ def _max_pool(build: Builder, op: Op) -> Value | None:
         for size, pad, step, side, move in zip(op.sources[0].shape[-2:], padding, dilation, kernel, stride, strict=True)
     )
     if kernel == (1, 1) and padding == (0, 0) and floor == op.shape[-2:]:
-        return _subsampled(build, op, source, stride)
+        return subsampled(build, op, source, stride)
     ceil = floor != op.shape[-2:]
     return build.emit(
         "maxpool", (source,), op.shape[1:], op, kernel=kernel, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil
     )
 
 
-def _subsampled(build: Builder, op: Op, source: int, stride: tuple[int, int]) -> Value:
+def subsampled(build: Builder, op: Op, source: int, stride: tuple[int, int]) -> Value:
     """Every stride-th pixel."""
     if stride == (1, 1):
         return Value(source, op.shape[1:])
@@ -271,7 +271,7 @@ def _avg_pool(build: Builder, op: Op) -> Value | None:
         return _global_pool(build, op, source)
     floor = tuple((side + 2 * pad - window) // move + 1 for side, pad, window, move in zip(size, padding, kernel, stride, strict=True))
     if kernel == (1, 1) and padding == (0, 0) and divisor is None and floor == op.shape[-2:]:
-        return _subsampled(build, op, source, stride)
+        return subsampled(build, op, source, stride)
     more = {"divisor": divisor} if divisor else {}
     more |= {"count_include_pad": op.args["count_include_pad"]} if padding != (0, 0) else {}
     more |= {"ceil_mode": True} if floor != op.shape[-2:] else {}
@@ -285,14 +285,14 @@ def _global_pool(build: Builder, op: Op, source: int) -> Value:
 
 
 def _adaptive_pool(build: Builder, op: Op) -> Value | None:
-    """To 1 is global pooling; to a divisor of the size a plain pooling; to the size itself nothing."""
+    """To 1 is global pooling, of a map of 1x1 too; to a divisor of the size a plain pooling; to the size itself nothing."""
     source = build.map_of(op.sources[0])
     before, after = op.sources[0].shape[-2:], op.shape[-2:]
+    average = "avg" in op.name
+    if average and after == (1, 1) and build.nodes[source].attributes.get("kernel") != "map":
+        return build.emit("avgpool", (source,), op.shape[1:2], op, kernel="map")
     if before == after:
         return Value(source, op.shape[1:])
-    average = "avg" in op.name
-    if average and after == (1, 1):
-        return _global_pool(build, op, source)
     if any(size % new for size, new in zip(before, after, strict=True)):
         return build.emit("avgpool" if average else "maxpool", (source,), op.shape[1:], op, kernel="adaptive", size=after)
     window = tuple(size // new for size, new in zip(before, after, strict=True))

@@ -1,4 +1,4 @@
-"""Checkpoints: read without running code, fitted to the module that they were saved from, carried into a network of the ledger."""
+"""Checkpoints: read without running code, fitted to the module that they were saved from, written as safetensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from repro.auditing.graph import Node
 from repro.errors import CheckpointError
 from repro.files import write_atomically
 from repro.layers import size
@@ -43,10 +42,11 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         thing = re.search(r"GLOBAL ([\w.]+)", str(error))
         raise CheckpointError(
             f"{path.name} isn't read, since it may run code: it holds more than tensors{f' ({thing[1]})' if thing else ''}; "
-            "save the weights alone, `torch.save(model.state_dict(), ...)`"
+            "if you trust it, `torch.load(FILE, weights_only=False)` reads it: save its state_dict alone"
         ) from None
-    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, zipfile.BadZipFile, KeyError) as error:
-        raise CheckpointError(f"{path.name} is no whole checkpoint ({type(error).__name__}); copy or save it again") from None
+    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, zipfile.BadZipFile, KeyError):
+        what = "a folder" if path.is_dir() else "no whole checkpoint"
+        raise CheckpointError(f"{path.name} is {what}; give a file that torch.save or safetensors wrote") from None
     return {_bare(name): tensor for name, tensor in _weights(path.name, found).items()}
 
 
@@ -54,6 +54,8 @@ def _weights(file: str, found: Any) -> Mapping[str, Tensor]:
     """The mapping of names to tensors within what was saved."""
     if not isinstance(found, Mapping):
         raise CheckpointError(f"{file} holds a {type(found).__name__}, expected a state_dict: names and tensors")
+    if not found:
+        raise CheckpointError(f"{file} is empty, expected a state_dict: names and tensors")
     tensors = {name: value for name, value in found.items() if isinstance(value, Tensor) and isinstance(name, str)}
     if tensors and len(tensors) == len(found):
         return tensors
@@ -79,13 +81,12 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], file: str) ->
     first = {name.split(".")[0] for name in weights}
     if len(first) == 1 and not any(name.split(".")[0] in first for name in wanted):
         weights = {name.partition(".")[2]: tensor for name, tensor in weights.items()}
-    shapes = {name: tensor.shape for name, tensor in weights.items()}
     missing = [name for name in wanted if name not in weights and not name.endswith("num_batches_tracked")]
     unknown = [name for name in weights if name not in wanted]
     other = [
-        f"{name} is {size(tuple(shapes[name]))}, not {size(tuple(tensor.shape))}"
+        f"{name} is {_described(weights[name])}, not {_described(tensor)}"
         for name, tensor in wanted.items()
-        if name in shapes and shapes[name] != tensor.shape
+        if name in weights and (weights[name].shape != tensor.shape or (tensor.is_floating_point() != weights[name].is_floating_point()))
     ]
     parts = [("lacks", missing), ("has in addition", unknown), ("differs:", other)]
     if any(names for _, names in parts):
@@ -97,37 +98,15 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], file: str) ->
                 tensor.copy_(weights[name])
 
 
+def _described(tensor: Tensor) -> str:
+    kind = "" if tensor.is_floating_point() else f" of {str(tensor.dtype).removeprefix('torch.')}"
+    return (size(tuple(tensor.shape)) or "a number") + kind
+
+
 def _listed(names: Iterable[str]) -> str:
     listed = list(names)
     more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
     return ", ".join(listed[:_NAMED]) + more
-
-
-def carry(pairs: Iterable[tuple[Node, Node]], weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """The ``state_dict`` of a network of the ledger with the weights of a candidate.
-
-    ``pairs`` are equal operations of both, the paper's first; ``weights`` is the candidate's ``state_dict``. A weight that is
-    written in another shape, such as a k x k convolution on a k x k map for a linear layer, is the same numbers in the same
-    order. What is set and not trained (LeNet-5's codes) stays the network's. Raises CheckpointError, which names what is left.
-    """
-    carried = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    running = {name for name in carried if name.endswith(("running_mean", "running_var"))}
-    open_names = {name for name, _ in network.named_parameters()} | running
-    for paper, node in pairs:
-        sources = {weight.role: weight.name for weight in node.weights}
-        for weight in paper.weights:
-            if weight.role not in sources or weight.name not in carried:
-                continue
-            found, wanted = weights[sources[weight.role]], carried[weight.name]
-            if found.numel() != wanted.numel():
-                raise CheckpointError(
-                    f"{sources[weight.role]} is {size(tuple(found.shape))}, and {weight.name} of the network is {size(tuple(wanted.shape))}"
-                )
-            carried[weight.name] = found.detach().reshape(wanted.shape).to(wanted.dtype).contiguous().clone()
-            open_names.discard(weight.name)
-    if open_names:
-        raise CheckpointError(f"the checkpoint has nothing for {_listed(name for name in carried if name in open_names)} of the network")
-    return carried
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], network: str) -> None:

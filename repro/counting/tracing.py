@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from repro import building
-from repro.counting.with_torch import FlopFormulas, InMode, OnMeta, Shortcuts
+from repro.counting.with_torch import FlopFormulas, InMode, OnMeta, Shortcuts, WhoRuns
 from repro.layers import Layer, Shape
 from repro.tables import Network
 
@@ -58,7 +58,7 @@ def trace(module: nn.Module, shape: Shape, *, training: bool = False) -> Trace:
     module = getattr(module, "_orig_mod", module)
     with InMode(module, training), torch.no_grad(), FlopFormulas() as formulas:
         x = torch.empty(1, *shape, device="meta")
-        with _LayerRecorder(module, x, formulas, training) as recorder:
+        with WhoRuns(module) as running, _LayerRecorder(module, x, formulas, running, training) as recorder:
             module(x)
     layers = [*recorder.layers, *recorder.unused()]
     unseen = {layer.name: layer.macs for layer in layers if layer.kind == "rbf"}
@@ -68,36 +68,18 @@ def trace(module: nn.Module, shape: Shape, *, training: bool = False) -> Trace:
 class _LayerRecorder(Shortcuts):
     """Writes down each functional call that makes a tensor, under the name of the module that calls it."""
 
-    def __init__(self, module: nn.Module, x: Tensor, formulas: FlopFormulas, training: bool) -> None:
+    def __init__(self, module: nn.Module, x: Tensor, formulas: FlopFormulas, running: WhoRuns, training: bool) -> None:
         super().__init__()
         self.layers: list[Layer] = []
         self._formulas = formulas
         self._training = training
-        self._module_names = {id(part): name for name, part in module.named_modules()}
         self._module = module
-        self._owner: list[str] = []
+        self._running = running
         self._names: dict[str, int] = {}
         self._made_by = {id(x): "input"}
         self._alive: list[Tensor] = [x]  # an id is only a name while the tensor lives
         self._pending = {id(p): (name, p.numel()) for name, p in module.named_parameters() if p.requires_grad}
         self._made_of = {number: {number} for number in self._pending}  # tensors computed from parameters alone
-
-    def __enter__(self) -> _LayerRecorder:
-        register = nn.modules.module.register_module_forward_pre_hook, nn.modules.module.register_module_forward_hook
-        self._hooks = [register[0](self._enter_module), register[1](self._leave_module)]
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)  # type: ignore[no-untyped-call]
-        for hook in self._hooks:
-            hook.remove()
-
-    def _enter_module(self, module: nn.Module, args: Any) -> None:
-        self._owner.append(self._module_names.get(id(module), ""))
-
-    def _leave_module(self, module: nn.Module, args: Any, output: Any) -> None:
-        self._owner.pop()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -134,7 +116,7 @@ class _LayerRecorder(Shortcuts):
         fields: dict[str, Any] = {"kind": kind, "macs": macs} | (describe(*args, **kwargs) if describe else {})
         if (mode := fields.pop("training", self._training)) != self._training:
             fields["constants"] = fields["constants"] | {"training": mode}
-        name = self._fresh(self._owner[-1] if self._owner else "", fields["kind"])
+        name = self._fresh(self._running.name, fields["kind"])
         taken = self._parameters([*args, *kwargs.values()])
         params = sum(self._pending.pop(number, ("", 0))[1] for number in taken)
         self.layers.append(Layer(name=name, inputs=tuple(sources), output=tuple(out.shape[1:]), params=params, **fields))

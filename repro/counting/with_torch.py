@@ -65,6 +65,34 @@ class InMode:
             part.training = training
 
 
+class WhoRuns:
+    """While it's entered, ``name`` is that of the innermost module that runs and has one; "" outside of all."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._names = {id(part): name for name, part in module.named_modules()}
+        self._running = [""]
+
+    @property
+    def name(self) -> str:
+        """As in ``named_modules``."""
+        return self._running[-1]
+
+    def __enter__(self) -> WhoRuns:
+        register = nn.modules.module.register_module_forward_pre_hook, nn.modules.module.register_module_forward_hook
+        self._hooks = [register[0](self._begin), register[1](self._end)]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def _begin(self, module: nn.Module, args: Any) -> None:
+        self._running.append(self._names.get(id(module), self.name))
+
+    def _end(self, module: nn.Module, args: Any, output: Any) -> None:
+        self._running.pop()
+
+
 class FlopFormulas(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up torch's FLOP formulas of the operations that run; 2 FLOPs are one MAC."""
 

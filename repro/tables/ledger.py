@@ -144,6 +144,9 @@ class Ledger:
                 self._entries[name] = (file, entry)
         self.claims: tuple[Claim, ...] = tuple(_claims(files, self._entries))
         _check_readings(files, self._entries)
+        for name, (file, entry) in self._entries.items():
+            if entry.code_of is not None:
+                _check_network(file, f"networks.{name}.code_of", entry.code_of, self._entries)
 
     @property
     def networks(self) -> tuple[str, ...]:

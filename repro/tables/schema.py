@@ -152,7 +152,9 @@ class TableEntry(Entry):
 
 
 class NetworkEntry(Entry):
-    """One network: a column of a table, and what the text adds to it. ``also`` is what public code calls it."""
+    """One network: a column of a table, and what the text adds to it. ``also`` is what public code calls it, ``code_of`` the printed
+    network of which public code makes this one, which no paper prints.
+    """
 
     table: Text
     column: Text | None = None
@@ -160,6 +162,7 @@ class NetworkEntry(Entry):
     shortcut: Literal["none", "A", "B", "C"] = "none"
     stride_on: Literal["first", "3x3"] = "first"
     also: tuple[Name, ...] = Field(default=(), strict=False)
+    code_of: Name | None = None
 
 
 class ReadingEntry(Entry):

@@ -85,9 +85,9 @@ CIFAR_CASES = (
     ),
     _resnet("averaged-shortcut", replace(RESNET20, zeros=resnet.averaged), P20, M20, "wrong", "average pooling in the shortcut"),
     _resnet("bias", replace(RESNET20, bias=True), 270_410, M20, "wrong", "conv bias before BN"),
-    _resnet("classes", replace(RESNET20, classes=1000), P20 + 990 * 65, M20 + 990 * 64, "wrong", "1000 classes instead of 10"),
+    _resnet("classes", replace(RESNET20, classes=1000), P20 + 990 * 65, M20 + 990 * 64, "variant", "1000 classes instead of 10"),
     _resnet(
-        "classes-option-b", replace(RESNET20, shortcut="B", classes=1000), 336_824, 40_876_544, "wrong", "option B shortcut",
+        "classes-option-b", replace(RESNET20, shortcut="B", classes=1000), 336_824, 40_876_544, "variant", "option B shortcut",
         "1000 classes instead of 10",
     ),
     _resnet(
@@ -187,7 +187,8 @@ IMAGENET_CASES = (
         "3x3-stem", replace(RESNET34, kernel=3, stem_padding=1), 21_797_672 - 40 * 192, 3_663_761_408 - 40 * 192 * 112**2, "not-paper",
         "3x3 stem", of="resnet34-b",
     ),
-    _resnet("34-classes", replace(RESNET34, classes=10), 21_289_802, 3_663_254_528, "wrong", "10 classes instead of 1000", of="resnet34-b"),
+    _resnet("34-classes", replace(RESNET34, classes=10), 21_289_802, 3_663_254_528, "variant",
+            "10 classes instead of 1000", of="resnet34-b"),
 )  # fmt: skip
 
 
@@ -258,7 +259,7 @@ ALEXNET_CASES = (
         params=62_378_344, macs=1_135_256_096,
     ),
     _alexnet(
-        "ungrouped-10", replace(ALEXNET, groups=1, classes=10), "wrong", "ungrouped AlexNet", "10 classes instead of 1000",
+        "ungrouped-10", replace(ALEXNET, groups=1, classes=10), "variant", "ungrouped AlexNet", "10 classes instead of 1000",
         params=58_322_314, macs=1_131_201_056,
     ),
     _alexnet("one-weird-trick", alexnet.OWT, "variant", "one-weird-trick AlexNet", params=61_100_840, macs=714_188_480, input=IMAGENET),
