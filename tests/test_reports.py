@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shutil
 import subprocess
@@ -124,7 +125,7 @@ def test_every_claim_that_needs_training_is_on_its_page(ledger: Ledger) -> None:
 
 
 def test_every_file_is_listed_in_the_index() -> None:
-    listed = {Path("reports") / target for target in re.findall(r"\]\(([^)#]+)\)", page("README.md"))}
+    listed = {Path(os.path.normpath(Path("reports") / target)) for target in re.findall(r"\]\(([^)#]+)\)", page("README.md"))}
     assert set(rendered()) - listed == {INDEX, README}
 
 
