@@ -59,7 +59,7 @@ def test_a_notebook_is_valid_has_no_outputs_and_is_saved_as_jupyter_saves_it(lan
     read = notebook(language)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        nbformat.validate(read)  # type: ignore[no-untyped-call]
+        nbformat.validate(read)
     assert nbformat.writes(read) + "\n" == text  # type: ignore[no-untyped-call]
     assert all(cell.outputs == [] and cell.execution_count is None for cell in read.cells if cell.cell_type == "code")
     assert len({cell.id for cell in read.cells}) == len(read.cells) > 20
@@ -132,7 +132,7 @@ def test_a_notebook_runs_from_a_clean_kernel(language: Language, clean: Path) ->
     assert [len(base64.b64decode(picture)) > 5_000 for picture in pictures] == [True]
     result = ast.literal_eval(outputs(ran, "execute_result")[-1].data["text/plain"])
     error = result.pop("test_error_on_digits")
-    assert 0 < error < 10, "3 to 5 % here; guessing gives 90"
+    assert 0 <= error < 10, "2 to 5 % here; guessing gives 90"
     assert result == {
         "params": 269_722,
         "macs": 40_551_040,
