@@ -86,7 +86,7 @@ LIBRARIES = (
 def audit_library(library: Library) -> dict[str, Any]:
     """The documents of its models' audits. Raises PackageNotFoundError where it isn't installed."""
     found = {"library": library.name, "version": version(library.name)}
-    return found | {"audits": [_audited(f"{library.module}:{call}", *networks) for call, *networks in library.models]}
+    return found | {"audits": [_audited(f"{library.module}:{call}", network, form) for call, network, form in library.models]}
 
 
 def _audited(target: str, network: str, form: str | None) -> dict[str, Any]:

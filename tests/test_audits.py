@@ -45,9 +45,9 @@ def test_a_row_for_each_model_and_difference() -> None:
     lines = write_audits_page([library]).splitlines()
     start = lines.index("| `net(3)` | [resnet50](networks/resnet50.md) | **variant** | the paper's | 5 | 9 |")
     assert lines[start + 1 : start + 3] == [
-        "|  |  |  | v1.5 stride | +2 | 0 |",
-        "|  |  |  | this model: exactly [resnet50-v1.5](networks/resnet50-v1.5.md) | 7 | 9 |",
+        "| | | | v1.5 stride | +2 | 0 |",
+        "| | | | this model: exactly [resnet50-v1.5](networks/resnet50-v1.5.md) | 7 | 9 |",
     ]
     assert "1 variant." in lines
     found |= {"error": "can't be built", "verdict": "error"}
-    assert "**error** | can't be built |  |  |" in write_audits_page([library])
+    assert "**error** | can't be built | | |" in write_audits_page([library])
