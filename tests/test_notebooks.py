@@ -170,5 +170,24 @@ def test_a_broken_cell_ends_the_run(right: str, wrong: str, said: str, clean: Pa
     assert said in re.sub(r"\x1b\[[0-9;]*m", "", str(caught.value))
 
 
+NEXT = """
+class Plain(Block):
+    def shortcut(self, x):
+        return 0
+
+plain, n = audit(ResNet20(Plain), as_="plain20"), 9
+plain.verdict, plain.params, audit(ResNet20(), as_="resnet56").verdict
+"""
+
+
+@pytest.mark.slow
+def test_what_the_last_text_says_to_try_comes_out_as_it_says(clean: Path) -> None:
+    read = notebook("en")
+    (last,) = [number for number, cell in enumerate(read.cells) if cell.id == "head-code"]
+    read.cells[last + 1 :] = [nbformat.v4.new_code_cell(NEXT)]  # type: ignore[no-untyped-call]
+    said = outputs(execute(read, clean), "execute_result")[-1].data["text/plain"]
+    assert ast.literal_eval(said) == ("exact", 269_722, "exact")
+
+
 def test_the_name_of_a_notebook_says_its_language() -> None:
     assert notebook_file("resnet20", "ko") == "resnet20.ko.ipynb"
