@@ -15,6 +15,7 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from reports.render import render_reports
 from repro import Ledger
 from repro.errors import TableError
 from repro.notebooks.writing import HERE, LANGUAGES, Language, all_notebooks, notebook_file, write_notebook
@@ -45,6 +46,11 @@ def stale(folder: Path) -> list[str]:
 def test_what_is_committed_is_what_the_steps_give() -> None:
     assert sorted(all_notebooks()) == sorted(path.name for path in HERE.glob("*.ipynb")) == ["resnet20.en.ipynb", "resnet20.ko.ipynb"]
     assert stale(HERE) == [], "run `repro report` and commit what it writes"
+
+
+def test_the_report_writes_them(ledger: Ledger) -> None:
+    written = render_reports(ledger, ROOT)
+    assert {path.name: text for path, text in written.items() if ROOT / path.parent == HERE} == all_notebooks()
 
 
 def test_a_notebook_that_was_run_and_saved_is_seen(tmp_path: Path) -> None:

@@ -129,10 +129,6 @@ def test_every_file_is_listed_in_the_index() -> None:
     assert set(rendered()) - listed == {INDEX, README}
 
 
-def test_the_notebooks_are_among_the_files() -> None:
-    assert {path.name for path in rendered() if path.parent == Path("repro/notebooks")} == {"resnet20.en.ipynb", "resnet20.ko.ipynb"}
-
-
 def test_every_deviation_is_in_the_errata_with_its_arithmetic(ledger: Ledger) -> None:
     judged = Judged.of(ledger)
     deviations = judged.where(lambda judgement: judgement.verdict == "deviates")
