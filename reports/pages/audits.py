@@ -37,6 +37,7 @@ def write_audits_page(libraries: Sequence[Document]) -> str:
         "## Differences that have a name",
         "Of a model whose every difference makes it a variant, the verdict is `variant`; any other difference, named or not, is `wrong`.",
         table(["name", "makes it", "why"], ([text(row.name.replace("{}", "...")), row.verdict, text(row.why)] for row in USUAL)),
+        remake("repro report"),
         source="reports/audits/ and repro/auditing/usual.py",
     )
 
