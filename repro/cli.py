@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from repro import __version__, cli_audit, cli_degradation, printing
+from repro import __version__, cli_audit, cli_degradation, cli_lecture, printing
 from repro.auditing.outside import TIMEOUT
 from repro.checking import Check, Counter, check_layers, check_ledger
 from repro.claims import judge_claim
@@ -218,7 +218,7 @@ def all_(
     again: Annotated[bool, typer.Option("--again", help="Train although there are records.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check everything with every counter, train what has no record on the embedded digits, then write the reports.
+    """Check everything with every counter, run the lecture, train what has no record on the embedded digits, then write the reports.
 
     A second run trains nothing and changes no file.
     """
@@ -228,18 +228,25 @@ def all_(
     result = _check([], ["torch", "fvcore"])
     outcomes = following.follow(experiment.plan_digits(ROOT, again), None) if result.ok else []
     ended = all(outcome.record for outcome in outcomes)
+    unexpected = cli_lecture.refresh(ROOT / "reports" / "lecture", again) if result.ok else []
     written = [path.relative_to(ROOT).as_posix() for path in render.write_reports(ledger, ROOT)] if result.ok else []
     if as_json:
-        print_json({"check": result.to_json(), "degradation": following.findings(outcomes), "written": written})
+        print_json(
+            {"check": result.to_json(), "degradation": following.findings(outcomes), "written": written}
+            | {"lecture": [one.to_json() for one in unexpected]}
+        )
     else:
         printing.print_check(result)
         following.print_outcomes(following.findings(outcomes))
+        for one in unexpected:
+            print(f"lecture: {one.statement.id} is {one.verdict}, expected {one.statement.expected}: {one.why('en')}")
         print("\n".join(["reports written:", *written]) if written else "no report changed")
-    raise typer.Exit(0 if result.ok and ended else 1)
+    raise typer.Exit(0 if result.ok and ended and not unexpected else 1)
 
 
 cli_audit.add_commands(app)
 cli_degradation.add_command(app)
+cli_lecture.add_command(app)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -13,6 +13,7 @@ from reports.drawing import THEMES
 from reports.judged import Judged
 from reports.pages.scale import scale_charts
 from reports.render import draw_figure, is_fresh, render_reports, stale_reports, write_reports
+from reports.taught import load_course
 from reports.trained import charts_of
 from repro import Ledger
 from repro.records import load_records
@@ -88,6 +89,7 @@ def test_figures_are_small_and_transparent_and_need_no_fonts(ledger: Ledger) -> 
     drawn = {path: content for path, content in render_reports(ledger, ROOT).items() if path.suffix == ".svg"}
     records = load_records(ROOT / "reports" / "records")
     known = (*charts.all_charts(Judged.of(ledger)), *charts_of(records), *scale_charts(Judged.of(ledger, records)))
+    known = (*known, *load_course(ROOT / "reports" / "lecture", records, ledger).charts())
     assert len(drawn) == len(charts.THEMES) * len(known) > 0
     for path, content in drawn.items():
         assert len(content.encode()) < 150_000, path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shutil
 import subprocess
@@ -124,7 +125,7 @@ def test_every_claim_that_needs_training_is_on_its_page(ledger: Ledger) -> None:
 
 
 def test_every_file_is_listed_in_the_index() -> None:
-    listed = {Path("reports") / target for target in re.findall(r"\]\(([^)#]+)\)", page("README.md"))}
+    listed = {Path(os.path.normpath(Path("reports") / target)) for target in re.findall(r"\]\(([^)#]+)\)", page("README.md"))}
     assert set(rendered()) - listed == {INDEX, README}
 
 
@@ -159,7 +160,7 @@ def test_each_table_has_its_command_under_it() -> None:
             commands = re.findall("`repro ([a-z]+)[^`]*`", after)
             if path == INDEX and rows[0][0] == "page":
                 continue  # names the pages and holds no number
-            assert after.startswith("<sub>Remake: "), f"{path}: {rows[0]}"
+            assert after.startswith(("<sub>Remake: ", "<sub>다시 만들기: ")), f"{path}: {rows[0]}"
             assert commands
             assert set(commands) <= set(known), after
 

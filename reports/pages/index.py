@@ -8,7 +8,7 @@ from reports import wording
 from reports.charts import MACS, Chart, alt_of_macs
 from reports.judged import Judged
 from reports.markdown import anchor, code, document, link, picture, remake, table, text
-from reports.pages import audits, conventions, degradation, errata, macs, parameters, scale, training
+from reports.pages import audits, conventions, degradation, errata, lecture, macs, parameters, scale, training
 from repro.claims import VERDICTS
 from repro.layers import size
 from repro.tables import Paper
@@ -22,7 +22,13 @@ PAGES = {
     "training.md": (training.TITLE, training.ABOUT),
     "degradation.md": (degradation.TITLE, degradation.ABOUT),
     "scale.md": (scale.TITLE, scale.ABOUT),
+    "lecture.md": (lecture.TITLE, lecture.ABOUT),
+    "lecture.ko.md": (lecture.TITLE_KO, lecture.ABOUT_KO),
 }
+NOTEBOOKS = (
+    "ResNet-20 built step by step, audited and trained, [in English](../repro/notebooks/resnet20.en.ipynb) and "
+    "[in Korean](../repro/notebooks/resnet20.ko.ipynb)"
+)
 LEAD = """\
 Each number that a paper prints is a claim. Counting the network of the paper's own table gives a measurement. Between the two stands \
 a verdict. `repro report` writes these pages from [repro/papers/](../repro/papers); nothing here is typed by hand."""
@@ -40,6 +46,7 @@ def write_index(judged: Judged, charts: tuple[Chart, ...]) -> str:
         "## Pages",
         table(["page", "what it holds"], ([link(title, name), text(about)] for name, (title, about) in PAGES.items())),
         f"Figures: {'; '.join(map(_figure, charts))}.",
+        f"Notebooks: {NOTEBOOKS}.",
         "## Networks",
         "Each page shows the printed table beside the layers that it gives, the claims, and what the paper leaves open.",
         table(["network", "printed in", "input >", "parameters >", "MACs >", "claims >"], _networks(judged)),

@@ -29,6 +29,9 @@ from repro.tables.schema import (
 CODE_PIXELS = 84
 PAPERS = Path(__file__).resolve().parent.parent / "papers"
 
+#: The course's statements stand beside the papers and are no paper; ``repro.lectures`` reads them.
+COURSE = "lecture.toml"
+
 
 @dataclass(frozen=True, slots=True)
 class Paper:
@@ -188,9 +191,11 @@ class Ledger:
 
 
 def load_ledger(folder: Path = PAPERS) -> Ledger:
-    """Reads every file of ``papers/`` (by default the project's own). Raises TableError."""
+    """Reads every paper of ``papers/`` (by default the project's own). Raises TableError."""
     order = {name: number for number, name in enumerate(("lenet5.toml", "alexnet.toml", "vgg.toml", "resnet.toml"))}
-    paths = sorted(folder.glob("*.toml"), key=lambda path: (order.get(path.name, len(order)), path.name))
+    paths = sorted(
+        (path for path in folder.glob("*.toml") if path.name != COURSE), key=lambda path: (order.get(path.name, len(order)), path.name)
+    )
     if not paths:
         raise TableError(str(folder), "folder", "", "files *.toml", "reinstall, or give the folder of the papers")
     return Ledger({path.name: read_paper_file(path) for path in paths})

@@ -1,22 +1,29 @@
-"""A TOML file -> a validated PaperFile, or one TableError that says what is wrong where."""
+"""A TOML file -> a validated model of its keys, or one TableError that says what is wrong where."""
 
 from __future__ import annotations
 
 import re
 import tomllib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from repro.errors import TableError, nearest
 from repro.tables.schema import PaperFile
 
+Model = TypeVar("Model", bound=BaseModel)
+
 
 def read_paper_file(path: Path) -> PaperFile:
-    """Reads and validates one file of papers/."""
+    """Reads and validates one paper of papers/."""
+    return read_toml(path, PaperFile)
+
+
+def read_toml(path: Path, model: type[Model]) -> Model:
+    """Reads and validates a file of which ``model`` says the keys. Raises TableError."""
     try:
         raw = tomllib.loads(path.read_bytes().decode("utf-8"))
     except OSError as error:
@@ -27,18 +34,18 @@ def read_paper_file(path: Path) -> PaperFile:
     except (ValueError, RecursionError) as error:  # ValueError: an integer of thousands of digits
         raise TableError(path.name, "syntax", str(error), "valid TOML", "correct the line named") from None
     try:
-        return PaperFile.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
-        raise _table_error(path.name, raw, error) from None
+        raise _table_error(path.name, model, error) from None
 
 
-def _table_error(file: str, raw: Mapping[str, Any], error: ValidationError) -> TableError:
+def _table_error(file: str, model: type[BaseModel], error: ValidationError) -> TableError:
     """One of pydantic's complaints in our words: an unknown key before the first of the others, which it may explain."""
     first = min(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
     location, kind = first["loc"], first["type"]
     key = _dotted(location)
     if kind == "extra_forbidden":
-        known = _keys_at(PaperFile, location[:-1])
+        known = _keys_at(model, location[:-1])
         near = nearest(str(location[-1]), known, n=1)
         cure = f"did you mean {near[0]!r}?" if near else "remove it"
         return TableError(file, key, location[-1], f"one of the keys {', '.join(sorted(known))}", cure)
