@@ -79,6 +79,7 @@ def _activations(data: Rows, theme: Theme) -> Figure:
         colour, style = drawn[row["name"]]
         depths.plot(row["depth"], row["ratio"], style, color=colour, markersize=4, linewidth=1.2, label=row["name"])
     _logarithmic(depths)
+    depths.set_ylim(bottom=1e-24)  # room for the legend
     depths.set_xticks([2, 5, 10, 15, 20])
     depths.set_xlabel("layers")
     depths.legend(loc="lower left")

@@ -24,7 +24,7 @@ from repro.training import initialise
 DEPTHS = (20, 32, 44, 56)
 SEEDS, BATCH = 3, 32
 
-#: Blocks of each column of H15 Table 1, and the sides of the maps, as the slide's copy of it has them.
+#: Blocks of the four stages in each column of H15 Table 1, as the slide's copy of it has them.
 BLOCKS = {"18": (2, 2, 2, 2), "34": (3, 4, 6, 3), "50": (3, 4, 6, 3), "101": (3, 4, 23, 3), "152": (3, 8, 36, 3)}
 
 #: A ratio of gradients that we call vanished, and one that we call exploded.
