@@ -69,11 +69,17 @@ def _activations(data: Rows, theme: Theme) -> Figure:
     values.legend(loc="upper left")
     slopes.axhline(0.25, color=theme.orange, linewidth=0.8, linestyle=":")
     slopes.annotate("0.25", (-4, 0.25), xytext=(0, 3), textcoords="offset points", color=theme.orange)
-    drawn = {"sigmoid": (theme.orange, "o-"), "sigmoid, weights x 8": (theme.orange, "s--"), "relu": (theme.pink, "o-")}
+    drawn = {
+        "sigmoid": (theme.orange, "o-"),
+        "sigmoid, weights x 8": (theme.orange, "s--"),
+        "relu": (theme.pink, "o-"),
+        "relu, variance x 1/2": (theme.pink, "s--"),
+    }
     for row in (row for row in data if "depth" in row):
         colour, style = drawn[row["name"]]
         depths.plot(row["depth"], row["ratio"], style, color=colour, markersize=4, linewidth=1.2, label=row["name"])
     _logarithmic(depths)
+    depths.set_ylim(bottom=1e-24)  # room for the legend
     depths.set_xticks([2, 5, 10, 15, 20])
     depths.set_xlabel("layers")
     depths.legend(loc="lower left")

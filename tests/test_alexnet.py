@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from repro.lectures import alexnet
+from repro import load_ledger
+from repro.lectures import alexnet, two_towers
 
 
 def test_layers_are_those_of_the_paper() -> None:
@@ -47,10 +48,18 @@ def test_dropout_halves_in_training_there_and_doubles_here() -> None:
 
 
 def test_weights_and_biases_begin_as_printed() -> None:
+    net = two_towers.grouped(load_ledger().network("alexnet"), 0)
+    alexnet.initialise_as_in_2012(net, 0)
+    layers = {name: module for name, module in net.named_modules() if isinstance(module, torch.nn.Conv2d | torch.nn.Linear)}
+    biases = {name: module.bias.mean().item() for name, module in layers.items() if module.bias is not None}
+    assert biases == {name: float(name in ("conv2", "conv4", "conv5", "fc6", "fc7")) for name in layers}
+    assert all(0.0098 < module.weight.std().item() < 0.0102 for module in layers.values())
+
+
+def test_weights_of_1_make_all_maps_alike_and_biases_of_1_make_outputs_positive() -> None:
     found = alexnet.initialisation()
-    assert (found["biases_1"], found["biases_0"], found["output_bias"]) == (5, 3, 0)
-    assert 0.0099 < found["std_low"] <= found["std_high"] < 0.0101
-    assert found["distinct_if_weights_1"] == 1
+    assert found["alike_if_weights_1"] == found["maps"] == 128
+    assert found["torch_std_low"] < 0.01 < found["torch_std_high"]
     assert found["positive_with_1"] > 99 > 60 > found["positive_with_0"]
 
 

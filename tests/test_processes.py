@@ -37,6 +37,7 @@ def test_two_towers_equal_the_grouped_network_with_four_exchanges() -> None:
     assert found["off"] <= 1e-4
     assert (found["exchanges"], found["conv3_exchanged"], found["fc_exchanged"], found["others_exchanged"]) == (4, 1, 3, 0)
     assert found["lrn_across_percent"] > 0.1
+    assert 2 * found["tower_params"] == found["params"] == 60_965_224
 
 
 def test_shared_batches_end_at_the_same_weights_and_only_with_the_mean() -> None:

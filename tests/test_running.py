@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from repro.errors import ReproError
-from repro.lectures.running import Document, bound, differences, load_document, write_document
+from repro.lectures.running import Document, bound, cpu_threads, differences, load_document, run_topic, write_document
 
 
 def document(code: str = "a", **changes: Any) -> Document:
@@ -38,6 +39,19 @@ def test_a_machine_that_agrees_changes_no_number(tmp_path: Path) -> None:
     assert load_document(tmp_path, "vgg") == document("b")
     assert write_document(tmp_path, document("b", ratio=0.6)) == path
     assert load_document(tmp_path, "vgg") == document("b", ratio=0.6)
+
+
+def test_threads_are_as_many_afterwards_as_before() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with cpu_threads(1):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+        run_topic("mnist", Path("nowhere"))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_file_that_isnt_a_document_is_named(tmp_path: Path) -> None:

@@ -23,9 +23,19 @@ def test_objects_of_two_classes_that_touch_stay_apart(monkeypatch: pytest.Monkey
 
 
 def test_binary_softmax_is_a_sigmoid() -> None:
-    assert tasks.binary()["off"] <= 1e-5
+    found = tasks.binary()
+    assert found["off"] <= 1e-5
+    assert (found["mnist_classes"], found["imagenet_classes"]) == (10, 1_000)
+
+
+def test_each_object_has_a_box_and_touching_objects_of_one_class_would_share_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = tasks.boxes()
+    assert (found["objects"], found["boxes"], found["of_one_class"], found["classes"]) == (3, 3, 3, 2)
+    monkeypatch.setattr(tasks, "picture_objects", lambda: (tasks.picture_classes() > 0).astype(np.int64))
+    found = tasks.boxes()
+    assert (found["objects"], found["boxes"], found["of_one_class"]) == (3, 1, 0)
 
 
 def test_torchvision_has_models_for_the_other_tasks() -> None:
     found = tasks.elsewhere()
-    assert (found["detection"], found["segmentation"], found["boxes"]) == (3, 2, 3)
+    assert (found["detection"], found["instance"], found["segmentation"]) == (2, 1, 3)

@@ -61,6 +61,20 @@ def test_tally_is_counted() -> None:
     assert f"{sum(counts.values())} statements: {counts['right']} right, {counts['imprecise']} imprecise" in page("en")
 
 
+def test_years_have_no_separator_and_counts_have() -> None:
+    for language in ("en", "ko"):
+        assert "2,012" not in page(language)
+        assert "slide_year = 2012" in page(language)
+        assert "train = 60,000" in page(language)
+
+
+def test_image_tasks_have_a_paragraph_each() -> None:
+    (tasks,) = (topic for topic in course().topics if topic.topic.name == "tasks")
+    for language in ("en", "ko"):
+        assert len([part for part in tasks.about(language).split("\n\n") if part]) == 4
+        assert all(part in page(language) for part in tasks.about(language).split("\n\n"))
+
+
 def test_languages_have_the_same_words() -> None:
     assert WORDS["en"].keys() == WORDS["ko"].keys()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -27,6 +29,18 @@ def test_printed_counts_hold_and_only_c_has_other_filters() -> None:
     assert found["layers_held"] == found["layers_printed"] == 6
     assert found["not_3x3"] == found["not_3x3_in_c"] == 3
     assert (found["dropouts"], found["poolings"]) == (2, 5)
+    assert (found["fewest_layers"], found["most_layers"], found["alexnet_layers"]) == (11, 19, 8)
+    assert (found["one_scale_a"], found["one_scale_d"], found["one_scale_e"]) == (29.6, 27.0, 27.3)
+    assert (found["jitter_d"], found["jitter_e"]) == (25.6, 25.5)
+
+
+def test_one_relu_leaves_a_known_share_and_three_leave_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = vgg.bends()
+    relu, line = (math.pi - 1) / (2 * math.pi), 0.25  # variance of relu(z), and that of its best line z / 2, for normal z
+    assert found["one_7x7_percent"] == pytest.approx(100 * (1 - line / relu), abs=2)
+    assert found["three_3x3_percent"] > 1.5 * found["one_7x7_percent"]
+    monkeypatch.setattr(torch.Tensor, "relu", lambda x: x)
+    assert vgg.bends() == {"one_7x7_percent": 0, "three_3x3_percent": 0}
 
 
 def test_one_by_one_is_linear_until_the_relu() -> None:

@@ -13,9 +13,9 @@ from repro.lectures.course import VERDICTS
 from repro.lectures.judging import Judged
 
 TITLE = "The lecture, checked"
-ABOUT = "Each statement of the course's slides, run: right, imprecise or wrong, with numbers."
+ABOUT = "Each statement of the course's slides, judged: right, imprecise or wrong, with numbers."
 TITLE_KO = "강의 내용의 검증"
-ABOUT_KO = "강의 슬라이드의 각 진술을 실행하여 맞음, 부정확, 틀림을 수치와 함께 판정합니다."
+ABOUT_KO = "강의 슬라이드의 각 서술을 맞음, 부정확, 틀림으로 판정하고 수치를 함께 보입니다."
 FILES: dict[Language, str] = {"en": "lecture.md", "ko": "lecture.ko.md"}
 
 
@@ -56,7 +56,7 @@ def _section(topic: Taught, language: Language) -> Iterator[str]:
     if topic.document is None:
         yield f"{words['none']}: {code(f'repro lecture --write {topic.topic.name}')}"
         return
-    yield text(topic.about(language))
+    yield from map(text, topic.about(language).split("\n\n"))
     if topic.chart() is not None:
         yield picture(f"figures/{topic.stem}", topic.alt(language))
     heads = [words["verdict"], words["statement"], words["why"]]
@@ -114,6 +114,13 @@ def _criteria(one: Judged, language: Language) -> str:
     parts += [f"{words['part']} {code(statement.imprecise_if)}"] if statement.imprecise_if else []
     used = set(re.findall("[a-z][a-z0-9_]*", f"{statement.right_if} {statement.imprecise_if}"))
     used |= set(re.findall("{([a-z][a-z0-9_]*)", statement.why.en if statement.why else ""))
-    parts += [f"{words['numbers']} {code(', '.join(f'{name} = {value:,}' for name, value in one.numbers.items() if name in used))}"]
+    parts += [
+        f"{words['numbers']} {code(', '.join(f'{name} = {_number(name, value)}' for name, value in one.numbers.items() if name in used))}"
+    ]
     parts += [f"{words['source']} {text(statement.source)}"] if statement.source else []
     return f"- {code(statement.id)}: {'; '.join(parts)}"
+
+
+def _number(name: str, value: float) -> str:
+    """A year has no separator."""
+    return str(value) if name.endswith("year") else f"{value:,}"

@@ -22,6 +22,9 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 DEPTHS = (2, 5, 10, 15, 20)
 WIDTH, IMAGES, SEEDS = 64, 64, 5
 
+#: The distance from the best line, relative to the spread of the values, below which a function is one.
+STRAIGHT = 1e-3
+
 
 def slopes() -> Numbers:
     """The largest and the smallest slope of each function on -6 to 6, from autograd."""
@@ -34,8 +37,8 @@ def slopes() -> Numbers:
 
 
 def kinds() -> Numbers:
-    """What tells the functions apart: their ranges, and how many outputs one input of softmax moves."""
-    x = torch.linspace(-6, 6, 1_001)
+    """What tells the functions apart: their ranges, how far each is from a line, and how many outputs one input of softmax moves."""
+    x = torch.linspace(-6, 6, 1_001, dtype=torch.float64)
     values = {name: function(x) for name, function in FUNCTIONS.items()}
     jacobian = torch.autograd.functional.jacobian(lambda z: z.softmax(0), torch.arange(5.0))  # type: ignore[no-untyped-call]
     return {
@@ -45,6 +48,8 @@ def kinds() -> Numbers:
         "leaky_relu_low": round(values["leaky_relu"].min().item(), 2),
         "distinct": len({tuple(value.tolist()) for value in values.values()}),
         "functions": len(values),
+        "bent": sum(_bent(x, value) > STRAIGHT for value in values.values()),
+        "least_bent_percent": round(100 * min(_bent(x, value) for value in values.values()), 1),
         "softmax_inputs": 5,
         "softmax_moved_by_one": int((jacobian[:, 0].abs() > 0).sum()),
     }
@@ -52,20 +57,19 @@ def kinds() -> Numbers:
 
 def vanishing() -> Numbers:
     """The factor by which one layer changes the gradient's norm on its way back, in MLPs of 20 layers (geometric mean over layers and
-    seeds): sigmoid and ReLU with weights of variance 1/n and 2/n, and sigmoid with weights eight times as large.
-
-    0.25 a layer over 19 layers would leave ``bound_after_20`` of the gradient.
+    seeds): sigmoid and ReLU with weights of variance 1/n and 2/n, sigmoid with weights eight times as large, and ReLU with variance 1/n.
     """
     ratios = {
         "sigmoid": _ratio("sigmoid", 20, 1.0),
         "relu": _ratio("relu", 20, 2**0.5),
+        "relu_small": _ratio("relu", 20, 1.0),
         "sigmoid_large": _ratio("sigmoid", 20, 8.0),
     }
     return {
         **{f"{name}_a_layer": round(ratio ** (1 / 19), 2) for name, ratio in ratios.items()},
         "sigmoid_log10": round(torch.tensor(ratios["sigmoid"]).log10().item(), 1),
         "relu_after_20": float(f"{ratios['relu']:.1g}"),
-        "bound_log10": round(19 * torch.tensor(0.25).log10().item(), 1),
+        "relu_small_after_20": float(f"{ratios['relu_small']:.1g}"),
     }
 
 
@@ -79,7 +83,13 @@ def figure_rows(numbers: Mapping[str, Numbers]) -> Rows:
         {"name": name, "x": _rounded(x), "value": _rounded(function(x)), "slope": _rounded(_slope(function, x))}
         for name, function in FUNCTIONS.items()
     ]
-    for name, function, gain in (("sigmoid", "sigmoid", 1.0), ("sigmoid, weights x 8", "sigmoid", 8.0), ("relu", "relu", 2**0.5)):
+    lines = (
+        ("sigmoid", "sigmoid", 1.0),
+        ("sigmoid, weights x 8", "sigmoid", 8.0),
+        ("relu", "relu", 2**0.5),
+        ("relu, variance x 1/2", "relu", 1.0),
+    )
+    for name, function, gain in lines:
         rows.append({"name": name, "depth": list(DEPTHS), "ratio": [float(f"{_ratio(function, depth, gain):.3g}") for depth in DEPTHS]})
     return rows
 
@@ -87,6 +97,12 @@ def figure_rows(numbers: Mapping[str, Numbers]) -> Rows:
 def _slope(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     x = x.clone().requires_grad_()
     return torch.autograd.grad(function(x).sum(), x)[0]
+
+
+def _bent(x: Tensor, values: Tensor) -> float:
+    """How far values are from the best line through them: the norm of the rest over that of their deviations from the mean."""
+    x, values = x - x.mean(), values - values.mean()
+    return float((values - x * (x @ values) / (x @ x)).norm() / values.norm())
 
 
 def _ratio(function: str, depth: int, gain: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from repro.building import build
 from repro.data import load
 from repro.lectures.judging import Numbers
 from repro.lectures.running import Rows, bound
-from repro.tables import load_ledger
+from repro.tables import Network, load_ledger
 
 #: Every height, filter, padding and stride up to these: each case is run by torch.
 HEIGHTS, FILTERS, PADDINGS, STRIDES = range(5, 33, 3), (1, 2, 3, 5, 7), (0, 1, 2, 3), (1, 2, 3, 4)
@@ -48,7 +48,6 @@ def output_size() -> Numbers:
     return {
         "cases": len(cases),
         "rounded_down_equal": sum(output_side(*case) == side for case, side in cases),
-        "not_divisible": len(whole) - sum(whole),
         "divisible": sum(whole),
         "unrounded_equal": sum(math.isclose((h + 2 * p - f) / s + 1, side) for (h, f, p, s), side in cases),
         "plain_cases": len(plain),
@@ -71,51 +70,81 @@ def strides() -> Numbers:
 
 
 def padding() -> Numbers:
-    """Padding that keeps the size, and the kinds that torch has: zero padding is constant padding with 0."""
+    """Padding that keeps the size, and how many kinds of torch's give other values: zero padding is constant padding with 0."""
     odd = list(range(1, 12, 2))
     image = _images(2)
     zero = functional.pad(image, (1, 1, 1, 1))
     constant = functional.pad(image, (1, 1, 1, 1), value=0.7)
-    others = [functional.pad(image, (1, 1, 1, 1), mode=mode) for mode in ("reflect", "replicate", "circular")]
-    convolved = nn.Conv2d(1, 1, 3, padding=1, bias=False)(image)
-    same = functional.conv2d(zero, next(nn.Conv2d(1, 1, 3, bias=False).parameters()))
+    kinds = [zero, constant, *(functional.pad(image, (1, 1, 1, 1), mode=mode) for mode in ("reflect", "replicate", "circular"))]
+    distinct = len({tuple(padded.flatten().tolist()) for padded in kinds})
     return {
         "odd_filters": len(odd),
         "kept": sum(torch_side(20, size, (size - 1) // 2) == 20 for size in odd),
         "even_kept": sum(torch_side(20, size, padding) == 20 for size in (2, 4, 6) for padding in range(4)),
         "zero_is_constant_0": int(torch.equal(zero, functional.pad(image, (1, 1, 1, 1), value=0.0))),
         "constant_differs": int(not torch.equal(zero, constant)),
-        "same_shape": int(convolved.shape == same.shape),
-        "other_kinds": len(others),
+        "kinds": distinct,
+        "other_kinds": distinct - len({tuple(padded.flatten().tolist()) for padded in (zero, constant)}),
     }
 
 
 def filters() -> Numbers:
-    """A convolution by hand against torch's, and the depth of every filter in the ledger's networks."""
+    """A convolution by hand against torch's, and against one whose filters are turned around."""
     generator = torch.Generator().manual_seed(0)
     image, kernel = torch.randn(1, 3, 9, 9, generator=generator), torch.randn(4, 3, 3, 3, generator=generator)
-    flipped = functional.conv2d(image, kernel.flip(2, 3))
     by_hand = _by_hand(image[0], kernel)
-    found = functional.conv2d(image, kernel)[0]
-    ledger = load_ledger()
-    convolutions = [
-        module for name in ledger.networks for module in build(ledger.network(name), "meta").modules() if isinstance(module, nn.Conv2d)
-    ]
-    whole = [module for module in convolutions if module.groups == 1]
+    flipped = functional.conv2d(image, kernel.flip(2, 3))[0]
     return {
-        "by_hand_off": bound((by_hand - found).flatten().tolist()),
-        "flipped_off": float(f"{(flipped[0] - by_hand).abs().max().item():.3g}"),
-        "output_channels": found.shape[0],
-        "filters": kernel.shape[0],
-        "dimensions_in": image[0].dim(),
-        "dimensions_out": found.dim(),
-        "dimensions_after_flatten": found.flatten().dim(),
-        "convolutions": len(convolutions),
-        "as_deep_as_the_input": sum(module.weight.shape[1] == module.in_channels for module in convolutions),
-        "one_group": len(whole),
-        "as_deep_in_one_group": sum(module.weight.shape[1] == module.in_channels for module in whole),
-        "alexnet_conv2_depth": _convolution("alexnet", "conv2").weight.shape[1],
-        "alexnet_conv2_input": _convolution("alexnet", "conv2").in_channels,
+        "by_hand_off": bound((by_hand - functional.conv2d(image, kernel)[0]).flatten().tolist()),
+        "flipped_off": float(f"{(flipped - by_hand).abs().max().item():.3g}"),
+    }
+
+
+def shapes() -> Numbers:
+    """Dimensions of what the ledger's layers give up to the last convolution, and how many filters each convolutional layer has.
+
+    LeNet-5's C3 is one layer: the ``cat`` of its 16 maps, each of a convolution of its own.
+    """
+    ledger = load_ledger()
+    networks = [ledger.network(name) for name in ledger.networks]
+    until = [layer for net in networks for layer in net.layers[: 1 + max(n for n, one in enumerate(net.layers) if one.kind == "conv")]]
+    parts = {(net.name, part) for net in networks for layer in net.layers if layer.kind == "cat" for part in layer.inputs}
+    filters = [
+        layer.output[0]
+        for net in networks
+        for layer in net.layers
+        if layer.kind == "cat" or (layer.kind == "conv" and (net.name, layer.name) not in parts)
+    ]
+    return {
+        "networks": len(networks),
+        "images_of_three": sum(len(net.input) == 3 for net in networks),
+        "layers": len(until),
+        "layers_of_three": sum(len(layer.output) == 3 for layer in until),
+        "dimensions_after_flatten": len(next(layer.output for layer in ledger.network("vgg-d").layers if layer.kind == "flatten")),
+        "convolutional": len(filters),
+        "several": sum(count > 1 for count in filters),
+        "fewest_filters": min(filters),
+    }
+
+
+def depths() -> Numbers:
+    """How many of the maps before it each filter of the ledger's networks sees: fewer with groups, and in LeNet-5's C3 (L98 Table I)."""
+    ledger = load_ledger()
+    found = [depth for name in ledger.networks for depth in _depths(ledger.network(name))]
+    everything = [depth for depth in found if depth.connected]
+    c3 = [depth for depth in _depths(ledger.network("lenet5")) if depth.layer.startswith("C3.")]
+    conv2 = next(depth for depth in _depths(ledger.network("alexnet")) if depth.layer == "conv2")
+    return {
+        "convolutions": len(found),
+        "as_deep_as_the_input": sum(depth.seen == depth.maps for depth in found),
+        "connected": len(everything),
+        "as_deep_if_connected": sum(depth.seen == depth.maps for depth in everything),
+        "alexnet_conv2_depth": conv2.seen,
+        "alexnet_conv2_input": conv2.maps,
+        "lenet5_c3_filters": len(c3),
+        "lenet5_c3_fewer": sum(depth.seen < depth.maps for depth in c3),
+        "lenet5_c3_fewest": min(depth.seen for depth in c3),
+        "lenet5_c3_input": c3[0].maps,
     }
 
 
@@ -125,26 +154,25 @@ def pooling() -> Numbers:
     maps = functional.conv2d(image, _edges(), padding=1)
     picked = maps[:, :, ::2, ::2]
     ledger = load_ledger()
-    pools = strided = with_pool = 0
-    for name in ledger.networks:
-        kinds = list(build(ledger.network(name), "meta").modules())
-        found = sum(type(module).__name__ in ("MaxPool2d", "Subsampling") for module in kinds)
-        pools, with_pool = pools + found, with_pool + (found > 0)
-        strided += sum(isinstance(module, nn.Conv2d) and module.stride[0] > 1 and module.kernel_size[0] > 1 for module in kinds)
-    lenet = build(ledger.network("lenet5"), "meta")
+    networks = [ledger.network(name).layers for name in ledger.networks]
+    pools = [sum(layer.kind in ("maxpool", "subsampling") for layer in layers) for layers in networks]
+    averages = [sum(layer.kind == "avgpool" for layer in layers) for layers in networks]
+    strided = [layer for layers in networks for layer in layers if layer.kind == "conv" and max(layer.stride or ()) > 1]
     return {
         "parameters": sum(weight.numel() for weight in pool.parameters()),
-        "lenet5_s2_parameters": sum(weight.numel() for weight in lenet.get_submodule("S2").parameters()),
+        "lenet5_s2_parameters": next(layer.params for layer in ledger.network("lenet5").layers if layer.name == "S2"),
         "channels_in": maps.shape[1],
         "channels_out": pool(maps).shape[1],
         "side_in": maps.shape[2],
         "side_out": pool(maps).shape[2],
         "side_out_stride_1": functional.max_pool2d(maps, 3, 1, 1).shape[2],
         "differs_from_stride_alone": float(f"{100 * (pool(maps) != picked).float().mean().item():.3g}"),
-        "networks": len(ledger.networks),
-        "networks_with_pooling": with_pool,
-        "poolings": pools,
-        "strided_convolutions": strided,
+        "networks": len(networks),
+        "poolings": sum(pools),
+        "networks_with_pooling": sum(count > 0 for count in pools),
+        "networks_with_average": sum(count > 0 for count in averages),
+        "networks_with_either": sum(pool + average > 0 for pool, average in zip(pools, averages, strict=True)),
+        "strided_convolutions": sum(max(layer.kernel or ()) > 1 for layer in strided),
     }
 
 
@@ -167,7 +195,16 @@ def shift_rows() -> Rows:
     return rows
 
 
-CHECKS = {"output_size": output_size, "strides": strides, "padding": padding, "filters": filters, "pooling": pooling, "shifts": shifts}
+CHECKS = {
+    "output_size": output_size,
+    "strides": strides,
+    "padding": padding,
+    "filters": filters,
+    "shapes": shapes,
+    "depths": depths,
+    "pooling": pooling,
+    "shifts": shifts,
+}
 
 
 def figure_rows(numbers: Mapping[str, Numbers]) -> Rows:
@@ -205,7 +242,21 @@ def _by_hand(image: Tensor, kernel: Tensor) -> Tensor:
     return torch.stack([torch.stack(row, -1) for row in rows], -2)
 
 
-def _convolution(network: str, name: str) -> nn.Conv2d:
-    module = build(load_ledger().network(network), "meta").get_submodule(name)
-    assert isinstance(module, nn.Conv2d)
-    return module
+class Depth(NamedTuple):
+    """How many maps the filters of a convolution see, how many there are before it, and whether it's connected to all of them."""
+
+    layer: str
+    seen: int
+    maps: int
+    connected: bool
+
+
+def _depths(network: Network) -> Iterator[Depth]:
+    """Each convolution; what a ``select`` picks some maps of has more."""
+    net, before = build(network, "meta"), {"input": network.input[0]} | {layer.name: layer.output[0] for layer in network.layers}
+    picked = {layer.name: layer.inputs[0] for layer in network.layers if layer.kind == "select"}
+    for layer in network.layers:
+        if layer.kind == "conv":
+            (source,) = layer.inputs
+            weight = net.get_submodule(layer.name).get_parameter("weight")
+            yield Depth(layer.name, weight.shape[1], before[picked.get(source, source)], layer.groups == 1 and source not in picked)

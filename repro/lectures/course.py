@@ -37,7 +37,8 @@ class Topic(Entry):
 class Statement(Entry):
     """A statement of a slide. ``heading`` is the slide's own, in Korean.
 
-    ``check`` measures numbers, by name; ``slide`` and ``paper`` are further ones, which the slide and the papers (``source``) print.
+    ``check`` measures numbers, by name; ``slide`` and ``paper`` are further ones, which the slide and the papers (``source``) print, and
+    ``ours`` are thresholds that neither has.
     The statement is right if ``right_if`` holds for them, or else imprecise if ``imprecise_if`` does (what is true in it), or else
     wrong. ``expected`` is the verdict of who read slide and paper. What can't be run says why in ``not_run`` instead.
     """
@@ -49,6 +50,7 @@ class Statement(Entry):
     slide: Constants = Field(default_factory=dict)
     paper: Constants = Field(default_factory=dict)
     source: Text | None = None
+    ours: Constants = Field(default_factory=dict)
     right_if: Text | None = None
     imprecise_if: Text | None = None
     expected: Verdict = "not run"

@@ -61,7 +61,7 @@ def judge_statement(statement: Statement, findings: Findings) -> Judged:
     """
     if statement.check is None or statement.check not in findings:
         return Judged(statement, "not run", {})
-    numbers = {**findings[statement.check], **statement.slide, **statement.paper}
+    numbers = {**findings[statement.check], **statement.slide, **statement.paper, **statement.ours}
     verdict: Verdict = "wrong"
     if _holds(statement, "right_if", numbers):
         verdict = "right"

@@ -46,14 +46,11 @@ def whole_set(root: Path | None) -> Numbers:
         data = load("mnist", root, download=False)
     except ReproError as error:
         raise Unavailable(str(error)) from None
-    pixels = [split.images for split in (data.train, data.test)]
-    grey = all(torch.equal(images[..., 0], images[..., channel]) for images in pixels for channel in (1, 2))
     return {
         "train": len(data.train.labels),
         "test": len(data.test.labels),
         "height": data.train.images.shape[1],
         "width": data.train.images.shape[2],
-        "grey": int(grey),
         "classes": int((data.train.labels.bincount() > 0).sum()),
         "rarest": int(data.train.labels.bincount().min()),
         "most_frequent": int(data.train.labels.bincount().max()),

@@ -10,7 +10,8 @@ import hashlib
 import importlib
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -22,8 +23,6 @@ from repro.files import write_atomically
 from repro.lectures.course import Lecture
 from repro.lectures.judging import Judged, Numbers, judge_statement
 from repro.records import Part
-
-FOLDER = Path("reports") / "lecture"
 
 #: Relative; larger than what the order of additions does to a short training, and smaller than what any criterion turns on.
 TOLERANCE = 0.02
@@ -50,19 +49,30 @@ class Document(Part):
 
 def run_topic(name: str, root: Path | None = None, known: Document | None = None) -> Document:
     """Runs all checks of a topic. ``root`` is MNIST's folder; a check whose data aren't here keeps the numbers of ``known``."""
+    room = _room(name)
+    with_data: dict[str, Callable[[Path | None], Numbers]] = getattr(room, "WITH_DATA", {})
+    with cpu_threads(1):  # two processes share two cores, and a sum in two parts is rounded otherwise
+        numbers: dict[str, Numbers] = {check: measure() for check, measure in room.CHECKS.items()}
+        for check, look in with_data.items():
+            try:
+                numbers[check] = look(root)
+            except Unavailable:
+                if known is not None and check in known.numbers:
+                    numbers[check] = known.numbers[check]
+        return Document(format=1, topic=name, code=checksum(name), numbers=numbers, figure=room.figure_rows(numbers))
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Torch with so many threads, and with as many as before afterwards."""
     import torch
 
-    room = _room(name)
-    torch.set_num_threads(1)  # two processes share two cores, and a sum in two parts is rounded otherwise
-    numbers: dict[str, Numbers] = {check: measure() for check, measure in room.CHECKS.items()}
-    with_data: dict[str, Callable[[Path | None], Numbers]] = getattr(room, "WITH_DATA", {})
-    for check, look in with_data.items():
-        try:
-            numbers[check] = look(root)
-        except Unavailable:
-            if known is not None and check in known.numbers:
-                numbers[check] = known.numbers[check]
-    return Document(format=1, topic=name, code=checksum(name), numbers=numbers, figure=room.figure_rows(numbers))
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def checksum(name: str) -> str:

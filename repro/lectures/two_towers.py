@@ -75,6 +75,8 @@ def _compare() -> Numbers:
         "conv3_exchanged": int("conv3" in exchanged),
         "fc_exchanged": sum(name in exchanged for name in ("fc6", "fc7", "fc8")),
         "others_exchanged": len(set(exchanged) - {"conv3", "fc6", "fc7", "fc8"}),
+        "params": network.params,
+        "tower_params": sum(weight.chunk(WORLD)[distributed.rank()].numel() for weight in net.parameters()),
         "lrn_across_percent": float(f"{100 * ((crossing - whole).norm() / whole.norm()).item():.2g}"),
     }
 

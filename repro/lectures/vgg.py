@@ -13,7 +13,7 @@ from repro.claims import judge_claim
 from repro.lectures.judging import Numbers
 from repro.lectures.running import Rows, bound
 from repro.lectures.shares import compare_shares
-from repro.tables import load_ledger
+from repro.tables import Network, load_ledger
 
 PARTS = ("shares", "processes")
 NAMES = ("vgg-a", "vgg-a-lrn", "vgg-b", "vgg-c", "vgg-d", "vgg-e")
@@ -55,7 +55,10 @@ def configurations() -> Numbers:
         judge_claim(ledger, claim) for claim in ledger.claims if claim.file == "vgg.toml" and claim.quantity in ("params", "weight_layers")
     ]
     counts = {quantity: [one for one in judged if one.claim.quantity == quantity] for quantity in ("params", "weight_layers")}
-    alexnet = ledger.network("alexnet").params
+    alexnet = ledger.network("alexnet")
+    depths = [_weight_layers(net) for net in networks]
+    one_scale = {f"one_scale_{name}": f"vgg-{name}/top-1-val-error/table-3/train-256-test-256" for name in "ade"}
+    jitter = {f"jitter_{name}": f"vgg-{name}/top-1-val-error/table-3/train-256-512-test-384" for name in "de"}
     return {
         "configurations": len(networks),
         "convolutions": sum(layer.kind == "conv" for net in networks for layer in net.layers),
@@ -66,14 +69,17 @@ def configurations() -> Numbers:
         "layers_printed": len(counts["weight_layers"]),
         "layers_held": sum(one.verdict == "reproduced" for one in counts["weight_layers"]),
         "fewest_params": min(net.params for net in networks),
-        "alexnet_params": alexnet,
-        "times_alexnet": round(ledger.network("vgg-d").params / alexnet, 1),
+        "alexnet_params": alexnet.params,
+        "times_alexnet": round(ledger.network("vgg-d").params / alexnet.params, 1),
+        "fewest_layers": min(depths),
+        "most_layers": max(depths),
+        "alexnet_layers": _weight_layers(alexnet),
+        "year": networks[0].paper.entry.year,
+        "alexnet_year": alexnet.paper.entry.year,
         "dropouts": sum(layer.kind == "dropout" for layer in ledger.network("vgg-d").layers),
-        "alexnet_dropouts": sum(layer.kind == "dropout" for layer in ledger.network("alexnet").layers),
+        "alexnet_dropouts": sum(layer.kind == "dropout" for layer in alexnet.layers),
         "poolings": sum(layer.kind == "maxpool" for layer in ledger.network("vgg-d").layers),
-        "one_scale_a": float(ledger.claim("vgg-a/top-1-val-error/table-3/train-256-test-256").printed),
-        "one_scale_d": float(ledger.claim("vgg-d/top-1-val-error/table-3/train-256-512-test-384").printed),
-        "one_scale_e": float(ledger.claim("vgg-e/top-1-val-error/table-3/train-256-512-test-384").printed),
+        **{name: float(ledger.claim(id).printed) for name, id in (one_scale | jitter).items()},
     }
 
 
@@ -90,6 +96,13 @@ def small_filters() -> Numbers:
         return float((run(x + y) - run(x) - run(y)).norm() / run(x + y).norm())
 
     return {"alone_off": bound([apart(nn.Identity())]), "with_relu_off_percent": round(100 * apart(nn.ReLU()), 1)}
+
+
+def bends() -> Numbers:
+    """How far from linear one 7x7 convolution with its ReLU is, and three 3x3 with theirs: the share of the output's variance that the
+    best affine function of the same 7x7 inputs leaves, on random inputs and weights (four channels, mean over five seeds)."""
+    shares = {name: sum(_unexplained(sizes, seed) for seed in range(5)) / 5 for name, sizes in (("one_7x7", [7]), ("three_3x3", [3] * 3))}
+    return {f"{name}_percent": round(100 * share, 1) for name, share in shares.items()}
 
 
 def dense() -> Numbers:
@@ -144,6 +157,7 @@ CHECKS = {
     "fields": fields,
     "configurations": configurations,
     "small_filters": small_filters,
+    "bends": bends,
     "dense": dense,
     "printed": epochs,
     "data_parallel": compare_shares,
@@ -170,6 +184,23 @@ def _field(sizes: list[int]) -> Tensor:
         x = nn.functional.conv2d(x, torch.full((1, 1, size, size), 1 / size**2), padding=size // 2)
     (gradient,) = torch.autograd.grad(x[0, 0, 6, 6], image)
     return gradient[0, 0] / gradient.max()
+
+
+def _unexplained(sizes: list[int], seed: int, channels: int = 4, cases: int = 4_000) -> float:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(cases, channels, 7, 7, generator=generator, dtype=torch.float64)
+    y = x
+    for size in sizes:
+        weight = torch.randn(channels, channels, size, size, generator=generator, dtype=torch.float64)
+        y = nn.functional.conv2d(y, weight * (2 / weight[0].numel()) ** 0.5).relu()
+    inputs, outputs = torch.cat([x.flatten(1), x.new_ones(cases, 1)], 1), y.flatten(1)
+    rest = outputs - inputs @ torch.linalg.lstsq(inputs, outputs).solution
+    return float(rest.square().sum() / (outputs - outputs.mean(0)).square().sum())
+
+
+def _weight_layers(network: Network) -> int:
+    """Layers with weights, as the heads of S14 Table 1 count them."""
+    return sum(layer.kind in ("conv", "linear") for layer in network.layers)
 
 
 def _relus(network: str, prefix: str) -> int:
