@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from repro.auditing.aligning import Alignment, align, likeness
 from repro.auditing.allowed import place_of_zeros, read_as
@@ -24,8 +22,8 @@ from repro.tables import Ledger, Network, load_ledger
 
 #: The nearest few by likeness are aligned.
 _TRIED = 3
-#: Inputs that a network may be written for besides the paper's own.
-_OTHER_INPUTS: dict[Shape, tuple[Shape, ...]] = {(3, 224, 224): ((3, 227, 227),), (1, 32, 32): ((1, 28, 28),)}
+#: Another input than the paper's own, that its networks may be written for.
+_OTHER_INPUTS: dict[str, Shape] = {"alexnet.toml": (3, 227, 227), "lenet5.toml": (1, 28, 28)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ def compare(model: nn.Module | Callable[[], nn.Module], as_: str | None, input: 
 def module_of(model: object) -> nn.Module:
     """A module as it is, or what a callable makes. Raises ReproError for anything else."""
     if not isinstance(model, nn.Module) and callable(model):
-        with _WithoutInitialisation():
+        with without_random_weights():
             model = model()
     if not isinstance(model, nn.Module):
         raise ReproError(f"{type(model).__name__} is no nn.Module and makes none; give a module, or a function that makes one")
@@ -67,15 +65,16 @@ def compare_module(module: nn.Module, network: Network | None, shape: Shape | No
     if shape is not None:
         graph = read_module(module, shape)
         return _beside(network, graph) if network else _nearest(graph)
-    own = [network.input] if network else list(dict.fromkeys(_ledger().network(name).input for name in _ledger().networks))
-    others = [other for one in own for other in _OTHER_INPUTS.get(one, ())]
+    networks = [network] if network else list(map(_ledger().network, _ledger().networks))
+    own = list(dict.fromkeys(one.input for one in networks))
+    others = list(dict.fromkeys(_OTHER_INPUTS[one.paper.file] for one in networks if one.paper.file in _OTHER_INPUTS))
     beside = functools.partial(_beside, network) if network else _nearest
     found = [beside(graph) for graph in _graphs(module, own)]
     if not found:
         found = [beside(graph) for graph in _graphs(module, others)]
     elif (best := _likest(found)).alignment.differences:
-        graphs = _graphs(module, _OTHER_INPUTS.get(best.network.input, ()))
-        found = [best, *(_beside(best.network, graph) for graph in graphs)]
+        other = _OTHER_INPUTS.get(best.network.paper.file)
+        found = [best, *(_beside(best.network, graph) for graph in _graphs(module, [other] if other else []))]
     if not found:
         raise _runs_on_none(module, [*own, *others])
     return _likest(found)
@@ -167,11 +166,19 @@ def _judged(target: str, module: nn.Module, found: Comparison, proof: bool) -> A
     return replace(result, proof=proven.text)
 
 
-class _WithoutInitialisation(TorchFunctionMode):
-    """Leaves out torch.nn.init, whose random numbers take most of the time of building, and which nothing here looks at."""
+@contextlib.contextmanager
+def without_random_weights() -> Iterator[None]:
+    """Leaves out torch.nn.init's random numbers, which take most of the time of building and touch all memory; nobody looks at them."""
+    before = {name: getattr(nn.init, name) for name in _RANDOM}
+    try:
+        for name in _RANDOM:
+            setattr(nn.init, name, lambda tensor, *args, **kwargs: tensor)
+        yield
+    finally:
+        for name, function in before.items():
+            setattr(nn.init, name, function)
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__module__", "") == "torch.nn.init":
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **kwargs)
+
+_RANDOM = (
+    "uniform_", "normal_", "trunc_normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_", "orthogonal_",
+)  # fmt: skip

@@ -106,6 +106,8 @@ class _Run:
                     return Proof(text, (place or where, f"equal within {tolerance:.0e} in {mode} mode", f"apart by {apart:.2g}"))
         digits = "float64" if self.dtype == torch.float64 else "float32"
         if self.dtype == torch.float64:
+            for net in (self.paper, self.found):
+                net.zero_grad(set_to_none=True)  # two networks' gradients are gigabytes
             self._check_in_float32()
         gradients = sum(parameter.requires_grad for parameter in self.paper.parameters())
         return Proof(

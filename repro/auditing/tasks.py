@@ -14,7 +14,7 @@ import torch._dynamo  # noqa: F401  # or tracing imports it, once the target is 
 from torch import nn
 
 from repro import auditing
-from repro.auditing.comparing import compare_module
+from repro.auditing.comparing import compare_module, without_random_weights
 from repro.auditing.constructing import construct, on_cpu, sizes_that_work
 from repro.auditing.converting import convert
 from repro.auditing.faults import describe
@@ -32,7 +32,8 @@ def load(target: Target, imported: Imported) -> tuple[nn.Module, list[str]]:
     """The target's module, and notes on how it was come by. Raises TargetError."""
     try:
         call = find_call(target, imported.name)
-        module, notes = construct(call, target.text, imported.root)
+        with without_random_weights():
+            module, notes = construct(call, target.text, imported.root)
     except ReproError as error:
         if imported.fault and imported.fault not in str(error):
             raise TargetError(f"{error} (before that, {imported.fault})") from error
