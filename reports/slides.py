@@ -181,7 +181,7 @@ def _alexnet(data: Rows, theme: Theme) -> Figure:
 
 def _vgg(data: Rows, theme: Theme) -> Figure:
     fields, lines = [row for row in data if "field" in row], [row for row in data if "weights" in row]
-    figure, panels = _panels((1, 1, 1, 1.7), 2.6, [f"Field of {row['name']}" for row in fields] + ["Weights by channels"])
+    figure, panels = _panels((1, 1, 1, 1.7), 2.6, [f"Field of {row['name']}" for row in fields] + ["Weights by channels, millions"])
     for axes, row in zip(panels, fields, strict=False):
         _image(axes, row["field"], theme)
         axes.set_xticks([])
@@ -189,7 +189,6 @@ def _vgg(data: Rows, theme: Theme) -> Figure:
     for row, colour in zip(lines, (theme.orange, theme.blue, theme.green), strict=True):
         panels[-1].plot(row["channels"], [weights / 1e6 for weights in row["weights"]], "o-", color=colour, markersize=4, label=row["name"])
     panels[-1].set_xticks(lines[0]["channels"])
-    panels[-1].set_ylabel("millions")
     panels[-1].legend(loc="upper left")
     return figure
 
