@@ -6,8 +6,9 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from repro.auditing.aligning import Alignment, align, likeness
 from repro.auditing.allowed import place_of_zeros, read_as
@@ -168,15 +169,22 @@ def _judged(target: str, module: nn.Module, found: Comparison, proof: bool) -> A
 
 @contextlib.contextmanager
 def without_random_weights() -> Iterator[None]:
-    """Leaves out torch.nn.init's random numbers, which take most of the time of building and touch all memory; nobody looks at them."""
+    """Leaves out torch.nn.init's random numbers for parameters, which take most of the time of building and touch all memory.
+
+    Nobody looks at them; what a buffer holds may matter.
+    """
     before = {name: getattr(nn.init, name) for name in _RANDOM}
     try:
-        for name in _RANDOM:
-            setattr(nn.init, name, lambda tensor, *args, **kwargs: tensor)
+        for name, function in before.items():
+            setattr(nn.init, name, functools.partial(_unless_parameter, function))
         yield
     finally:
         for name, function in before.items():
             setattr(nn.init, name, function)
+
+
+def _unless_parameter(function: Callable[..., Any], tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
+    return tensor if isinstance(tensor, nn.Parameter) else function(tensor, *args, **kwargs)
 
 
 _RANDOM = (
