@@ -1,14 +1,26 @@
-"""Collects the ratios of a run and prints them with the machine that gave them."""
+"""Collects the ratios of a run and prints them with the machine that gave them, which pytest-benchmark's JSON gets too."""
 
 from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
+import psutil
 import pytest
+import torch
 
+from bench import jobs, search
+from bench.roof import find_copy_rate, find_roof
 from repro import machine
+from repro.tables import load_ledger
+from repro.throughput.pytest_json import SESSION
+from repro.throughput.timing import DType, Session
+
+#: Sizes of the matrix products whose best rate is the roof: fewer than those of `repro bench`, to take seconds.
+SIZES = (512, 1024, 2048, 4096)
 
 
 @dataclass
@@ -33,6 +45,44 @@ _BARS = Bars()
 def bars() -> Bars:
     """Where a benchmark notes its ratio."""
     return _BARS
+
+
+#: By device: what is known of the machine before a benchmark's rows.
+_SESSIONS: dict[str, Session] = {}
+
+
+@pytest.fixture(scope="session")
+def about() -> Callable[[str], Session]:
+    """``about(device)`` is a session without rows; its roofs are measured when it's first asked for."""
+
+    def measured(device: str) -> Session:
+        if device not in _SESSIONS:
+            _SESSIONS[device] = _measure(device)
+        return _SESSIONS[device]
+
+    return measured
+
+
+def _measure(device: str) -> Session:
+    base = search.eager(load_ledger().network("resnet18"), "inference", device)
+    torch.set_num_threads(base.threads)
+    dtypes: list[DType] = ["float32", *search.half_dtypes(device)]
+    possible = [dtype for dtype in dtypes if jobs.impossible(base.model_copy(update={"dtype": dtype})) is None]
+    return Session(
+        source="pytest-benchmark",
+        device=device,
+        environment=machine.environment(device),
+        memory=psutil.virtual_memory().total,
+        roofs=tuple(find_roof(dtype, device, base.threads, SIZES) for dtype in possible),
+        copies=(find_copy_rate(device, base.threads),),
+    )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    """Adds the session without rows that `repro bench --take` reads, where one was measured in this run."""
+    for session in _SESSIONS.values():
+        machine_info[SESSION] = session.model_dump(mode="json", exclude={"rows"})
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:

@@ -12,6 +12,7 @@ from repro.claims import VERDICTS, Judgement, judge_claim
 from repro.layers import Layer
 from repro.records import Record
 from repro.tables import Ledger, Network, Paper
+from repro.throughput.timing import Session
 
 #: Kinds of layers that hold parameters, under the heads that reports give them.
 PARTS = {"conv": "convolutions", "linear": "fully connected", "batchnorm": "batch norm", "subsampling": "subsampling"}
@@ -19,7 +20,7 @@ PARTS = {"conv": "convolutions", "linear": "fully connected", "batchnorm": "batc
 
 @dataclass(frozen=True)
 class Judged:
-    """A ledger, and a judgement for each of its claims in the ledger's order; and the records of training runs.
+    """A ledger, and a judgement for each of its claims in the ledger's order; the records of training runs, and the sessions of timings.
 
     Counts are closed form: no torch.
     """
@@ -27,11 +28,12 @@ class Judged:
     ledger: Ledger
     judgements: tuple[Judgement, ...]
     records: tuple[Record, ...] = ()
+    sessions: tuple[Session, ...] = ()
 
     @classmethod
-    def of(cls, ledger: Ledger, records: tuple[Record, ...] = ()) -> Judged:
+    def of(cls, ledger: Ledger, records: tuple[Record, ...] = (), sessions: tuple[Session, ...] = ()) -> Judged:
         """Judges every claim."""
-        return cls(ledger, tuple(judge_claim(ledger, claim) for claim in ledger.claims), records)
+        return cls(ledger, tuple(judge_claim(ledger, claim) for claim in ledger.claims), records, sessions)
 
     @property
     def networks(self) -> list[Network]:

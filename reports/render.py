@@ -25,7 +25,10 @@ from reports.pages.macs import write_macs
 from reports.pages.networks import write_network
 from reports.pages.parameters import write_parameters
 from reports.pages.scale import scale_charts, write_scale
+from reports.pages.throughput import write_throughput
+from reports.pages.timings import write_timings
 from reports.pages.training import write_training
+from reports.plotted import timing_charts
 from reports.taught import load_course
 from reports.trained import charts_of
 from reports.zoo import load_audits
@@ -34,6 +37,7 @@ from repro.files import write_atomically
 from repro.notebooks.writing import all_notebooks
 from repro.records import load_records
 from repro.tables import Ledger
+from repro.throughput.timing import load_sessions
 
 REPORTS, NOTEBOOKS = Path("reports"), Path("repro/notebooks")
 README = Path("README.md")
@@ -50,9 +54,10 @@ def render_reports(ledger: Ledger, root: Path) -> dict[Path, str]:
     The project's README is read for the text around the results, and figures for whether they are fresh.
     Raises ReproError where the README has one of the two marks only.
     """
-    judged = Judged.of(ledger, load_records(root / REPORTS / "records"))
+    judged = Judged.of(ledger, load_records(root / REPORTS / "records"), load_sessions(root / REPORTS / "records"))
     course = load_course(root / REPORTS / "lecture", judged.records, ledger)
     drawn = (*all_charts(judged), *charts_of(judged.records), *scale_charts(judged), *course.charts())
+    drawn = (*drawn, *timing_charts(judged.sessions, ledger))
     pages = {
         "README.md": write_index(judged, drawn),
         "errata.md": write_errata(judged),
@@ -63,6 +68,8 @@ def render_reports(ledger: Ledger, root: Path) -> dict[Path, str]:
         "training.md": write_training(judged),
         "degradation.md": write_degradation(judged),
         "scale.md": write_scale(judged),
+        "throughput.md": write_throughput(judged),
+        "timings.md": write_timings(judged),
         **{name: write_lecture(course, language) for language, name in FILES.items()},
         **{f"networks/{network.name}.md": write_network(judged, network) for network in judged.networks},
     }
@@ -120,9 +127,10 @@ def draw_figure(chart: Chart, theme: str) -> str:
     """A figure as SVG with what it was drawn from in its description. Imports matplotlib."""
     from reports.curves import DRAWINGS
     from reports.drawing import draw_chart
+    from reports.rates import RATES
     from reports.slides import SLIDES
 
-    DRAWINGS.update(SLIDES)  # here, since a line more in curves.py or drawing.py would have every figure drawn again
+    DRAWINGS.update(SLIDES | RATES)  # here, since a line more in curves.py or drawing.py would have every figure drawn again
     svg = draw_chart(chart, theme, _DESCRIPTION.format(data=chart.digest(theme), drawing=_NO_CHECKSUM))
     return svg.replace(_NO_CHECKSUM, _checksum(svg, _NO_CHECKSUM), 1)
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from repro import __version__, cli_audit, cli_degradation, cli_lecture, printing
+from repro import __version__, cli_audit, cli_bench, cli_degradation, cli_lecture, printing
 from repro.auditing.outside import TIMEOUT
 from repro.checking import Check, Counter, check_layers, check_ledger
 from repro.claims import judge_claim
@@ -218,9 +218,10 @@ def all_(
     again: Annotated[bool, typer.Option("--again", help="Train although there are records.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check everything with every counter, run the lecture, train what has no record on the embedded digits, then write the reports.
+    """Check everything with every counter, run the lecture, train what has no record on the embedded digits, time a few networks where
+    no machine has timings yet, then write the reports.
 
-    A second run trains nothing and changes no file.
+    A second run trains and times nothing and changes no file.
     """
     from repro import experiment, following
 
@@ -229,6 +230,8 @@ def all_(
     outcomes = following.follow(experiment.plan_digits(ROOT, again), None) if result.ok else []
     ended = all(outcome.record for outcome in outcomes)
     unexpected = cli_lecture.refresh(ROOT / "reports" / "lecture", again) if result.ok else []
+    if result.ok:
+        cli_bench.refresh(ROOT / "reports" / "records")
     written = [path.relative_to(ROOT).as_posix() for path in render.write_reports(ledger, ROOT)] if result.ok else []
     if as_json:
         print_json(
@@ -246,6 +249,7 @@ def all_(
 
 cli_audit.add_commands(app)
 cli_degradation.add_command(app)
+cli_bench.add_command(app)
 cli_lecture.add_command(app)
 
 

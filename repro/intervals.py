@@ -1,4 +1,4 @@
-"""95 % intervals of means, by Student, and by Welch where nothing is paired."""
+"""95 % intervals: of means by Student, or by Welch where nothing is paired; of medians by order statistics."""
 
 from __future__ import annotations
 
@@ -54,3 +54,16 @@ def _quantile(probability: float, freedom: float) -> float:
     from scipy.stats import t  # takes half a second, which only a judgement is worth
 
     return float(t.ppf(probability, freedom))
+
+
+def median_interval(values: Sequence[float]) -> Interval | None:
+    """The interval of the median between two order statistics that covers it with at least 95 %, whatever the distribution; None for
+    fewer than six values, of which no two do."""
+    ordered, n = sorted(values), len(values)
+    below, tail = 0.0, -1
+    for k in range(n // 2):  # the chance that at most k of n values lie on one side of the median
+        below += math.comb(n, k) / 2**n
+        if 2 * below > 1 - LEVEL:
+            break
+        tail = k
+    return Interval(ordered[tail], ordered[n - 1 - tail]) if tail >= 0 else None

@@ -46,6 +46,12 @@ def find_device(name: str) -> str:
     return name
 
 
+def all_devices() -> list[str]:
+    """The CPU, and the accelerator where there is one, in torch's words."""
+    there = torch.accelerator.current_accelerator(check_available=True)
+    return ["cpu", there.type] if there else ["cpu"]
+
+
 def fast_settings(device: str, pixels: int, threads: int = 1) -> Settings:
     """The settings that are fastest here for a training run that sees so many pixels."""
     kind = torch.device(device).type
@@ -65,6 +71,11 @@ def fast_settings(device: str, pixels: int, threads: int = 1) -> Settings:
 def has_compiler() -> bool:
     """Whether torch can compile for this CPU."""
     return shutil.which(os.environ.get("CXX", "g++")) is not None
+
+
+def has_tf32(device: str) -> bool:
+    """Whether a device rounds float32 products to TF32 where it's asked to: NVIDIA's from compute capability 8 on."""
+    return torch.device(device).type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
 
 
 def cores() -> list[int]:

@@ -153,9 +153,13 @@ def run_key(network: str, seed: int, recipe: Recipe, data: Data, world: int = 1)
 
 def write_record(record: Record, folder: Path) -> Path:
     """Writes a record under ``folder/<hardware>/`` and returns its path; nothing that is there is overwritten."""
-    hardware = re.sub(r"[^a-z0-9]+", "-", record.environment.hardware.lower()).strip("-")
     name = f"{record.data.name}-{record.network}-seed{record.seed}-{record.key}.json"
-    return write_once(folder / hardware / name, (record.model_dump_json() + "\n").encode())
+    return write_once(folder / folder_of(record.environment.hardware) / name, (record.model_dump_json() + "\n").encode())
+
+
+def folder_of(hardware: str) -> str:
+    """The name of the folder that holds the records of some hardware."""
+    return re.sub(r"[^a-z0-9]+", "-", hardware.lower()).strip("-")
 
 
 def load_records(folder: Path) -> tuple[Record, ...]:

@@ -1,4 +1,4 @@
-"""What the tests share: the ledger, read once, an edited copy of papers/, invented records, and how hypothesis searches."""
+"""What the tests share: the ledger, read once, an edited copy of papers/, invented records and timings, and how hypothesis searches."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import hypothesis
 import pytest
 
 from repro import Ledger, load_ledger
-from repro.records import Record
+from repro.records import Environment, Record
 from repro.tables.ledger import PAPERS
+from repro.throughput.timing import Configuration, Copy, DType, Product, Roof, Session, Timing
 
 hypothesis.settings.register_profile("repro", database=None, derandomize=True, deadline=timedelta(seconds=5), max_examples=300)
 hypothesis.settings.load_profile("repro")
@@ -89,3 +90,58 @@ def invented(network: str, seed: int, error: float, iterations: int) -> dict[str
         "responses": {"layers": layers[:-1], "std": [1.5] * (len(layers) - 1)},
         "loss_trace": "e" * 64, "rate": {"images_per_second": [800.0] * 16}, "wall_seconds": 60.0, "starts": 1,
     }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def make_timing() -> Callable[..., Timing]:
+    """``make_timing("vgg-d", 0.5, dtype="bfloat16", transfer=0.1)`` is a timing that nobody took: eleven blocks within 0.5 % of 0.5 s.
+
+    ``seconds`` may also be the blocks themselves. Further keys are those of a configuration or of a timing; ``outcome="failed"`` has no
+    blocks.
+    """
+
+    def make(network: str = "resnet18", seconds: float | tuple[float, ...] = 0.5, **changes: Any) -> Timing:
+        configured = {key: changes.pop(key) for key in tuple(changes) if key in Configuration.model_fields}
+        how = {"task": "inference", "device": "cpu", "batch": 8, "threads": 2} | configured
+        configuration = Configuration.model_validate({"network": network} | how)
+        if changes.get("outcome") == "failed":
+            return Timing.model_validate({"configuration": configuration, "reason": "out of memory"} | changes)
+        blocks = seconds if isinstance(seconds, tuple) else tuple(seconds * (1 + number / 1000) for number in range(-5, 6))
+        made = {
+            "outcome": "timed", "seconds": blocks, "calls": 4, "warm_up": 3, "first_call": 2 * blocks[0], "reached": True,
+            "peak_memory": 500 * 2**20, "others": 0.01, "spent": 60.0,
+        }  # fmt: skip
+        return Timing.model_validate({"configuration": configuration} | made | changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_session(make_timing: Callable[..., Timing]) -> Callable[..., Session]:
+    """``make_session(*rows, torch="2.10")`` is a session of these rows on "Testor 9, 2 cores", with a noise floor of 1 %.
+
+    Its roof is 100 GFLOP/s a thread in float32 and 400 in bfloat16; memory is copied at 10 GB/s a thread. Further keys are those of a
+    session or of its environment.
+    """
+
+    def make(*rows: Timing, **changes: Any) -> Session:
+        environment = {
+            "hardware": "Testor 9, 2 cores", "instructions": "avx2", "python": "3.11", "torch": "2.9", "torchvision": "0.24",
+            "repro": "0.1.0", "commit": "abc", "dirty": False,
+        }  # fmt: skip
+        environment |= {key: changes.pop(key) for key in tuple(changes) if key in Environment.model_fields}
+        device = rows[0].configuration.device if rows else "cpu"
+        rates: dict[DType, float] = {"float32": 1e11, "bfloat16": 4e11}
+        made = {
+            "device": device, "environment": environment, "memory": 8 * 2**30, "rows": rows,
+            "roofs": tuple(
+                Roof(dtype=dtype, threads=threads, products=tuple(Product(n=n, flops=rate * threads * n / 2048) for n in (1024, 2048)))
+                for dtype, rate in rates.items()
+                for threads in (1, 2)
+            ),
+            "copies": tuple(Copy(threads=threads, bytes_per_second=1e10 * threads) for threads in (1, 2)),
+            "same": tuple(make_timing(seconds=seconds, device=device) for seconds in (0.5, 0.505, 0.5025)),
+        }  # fmt: skip
+        return Session.model_validate(made | changes)
+
+    return make

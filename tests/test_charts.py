@@ -12,11 +12,13 @@ from reports import charts
 from reports.drawing import THEMES
 from reports.judged import Judged
 from reports.pages.scale import scale_charts
+from reports.plotted import timing_charts
 from reports.render import draw_figure, is_fresh, render_reports, stale_reports, write_reports
 from reports.taught import load_course
 from reports.trained import charts_of
 from repro import Ledger
 from repro.records import load_records
+from repro.throughput.timing import load_sessions
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -90,6 +92,7 @@ def test_figures_are_small_and_transparent_and_need_no_fonts(ledger: Ledger) -> 
     records = load_records(ROOT / "reports" / "records")
     known = (*charts.all_charts(Judged.of(ledger)), *charts_of(records), *scale_charts(Judged.of(ledger, records)))
     known = (*known, *load_course(ROOT / "reports" / "lecture", records, ledger).charts())
+    known = (*known, *timing_charts(load_sessions(ROOT / "reports" / "records"), ledger))
     assert len(drawn) == len(charts.THEMES) * len(known) > 0
     for path, content in drawn.items():
         assert len(content.encode()) < 150_000, path

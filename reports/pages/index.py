@@ -8,7 +8,7 @@ from reports import wording
 from reports.charts import MACS, Chart, alt_of_macs
 from reports.judged import Judged
 from reports.markdown import anchor, code, document, link, picture, remake, table, text
-from reports.pages import audits, conventions, degradation, errata, lecture, macs, parameters, scale, training
+from reports.pages import audits, conventions, degradation, errata, lecture, macs, parameters, scale, throughput, timings, training
 from repro.claims import VERDICTS
 from repro.layers import size
 from repro.tables import Paper
@@ -22,6 +22,8 @@ PAGES = {
     "training.md": (training.TITLE, training.ABOUT),
     "degradation.md": (degradation.TITLE, degradation.ABOUT),
     "scale.md": (scale.TITLE, scale.ABOUT),
+    "throughput.md": (throughput.TITLE, throughput.ABOUT),
+    "timings.md": (timings.TITLE, timings.ABOUT),
     "lecture.md": (lecture.TITLE, lecture.ABOUT),
     "lecture.ko.md": (lecture.TITLE_KO, lecture.ABOUT_KO),
 }

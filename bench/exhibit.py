@@ -1,0 +1,100 @@
+"""The same network timed in the wrong ways that public tables are made of, beside the right one, each in a process of its own.
+
+``python -m bench.exhibit`` reads ``{"configuration", "way"}`` as JSON from standard input and prints ``{"seconds"}`` a call.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+
+from bench import jobs, search
+from bench.child import answer
+from bench.timer import synchronise
+from bench.workload import prepare
+from repro import machine
+from repro.tables import load_ledger
+from repro.throughput.timing import Configuration, Mistake
+
+NETWORK = "resnet18"
+
+#: A loop of this many calls is what most scripts have.
+CALLS = 10
+PATIENCE = 300.0
+
+COLD, NO_WARM_UP, WITH_COMPILING = "one cold call", "no warm-up", "no warm-up, compiled"
+UNSYNCHRONISED, CROWDED = "no synchronisation", "all cores oversubscribed"
+TF32, HALF = "TF32 silently on", "float16 there, float32 here"
+
+
+def show_mistakes(device: str, tell: Callable[[str], None], network: str = NETWORK, limit: float = 10.0) -> list[Mistake]:
+    """Each wrong way with its factor on this machine, or the reason why it can't be shown here."""
+    base = search.eager(load_ledger().network(network), "inference", device)
+    compiled = base.model_copy(update={"compiled": True})
+    on_cpu = torch.device(device).type == "cpu"
+    right = {configuration: jobs.time_in_process(configuration, limit) for configuration in (base, compiled)}
+    found = []
+    for way, configuration in ((COLD, base), (NO_WARM_UP, base), (WITH_COMPILING, compiled), (UNSYNCHRONISED, base), (CROWDED, base)):
+        good, seconds, reason = right[configuration], None, None
+        if not good.is_timed:
+            reason = good.reason
+        elif way == UNSYNCHRONISED and on_cpu:
+            reason = "a CPU's calls return when they are done; needs another device"
+        else:
+            seconds, reason = _wrongly(configuration, way)
+        right_seconds = good.median if seconds is not None else None
+        found.append(Mistake(name=way, configuration=configuration, right=right_seconds, wrong=seconds, reason=reason))
+        tell(f"  {way}: {reason or f'{found[-1].factor:.2f} times the time of a call'}")
+    found += [_other_dtype(TF32, base, "tf32", limit), _other_dtype(HALF, base, "float16", limit)]
+    for mistake in found[-2:]:
+        tell(f"  {mistake.name}: {mistake.reason or f'{mistake.factor:.2f} times the time of a call'}")
+    return found
+
+
+def _other_dtype(way: str, base: Configuration, dtype: str, limit: float) -> Mistake:
+    """A dtype that isn't the one that the table says, on a device that is held against a CPU in float32."""
+    other = base.model_copy(update={"dtype": dtype})
+    if torch.device(base.device).type == "cpu":
+        return Mistake(name=way, configuration=other, against=base, reason="needs a device besides the CPU")
+    good, bad = (jobs.time_in_process(configuration, limit) for configuration in (base, other))
+    if not good.is_timed or not bad.is_timed:
+        return Mistake(name=way, configuration=other, against=base, reason=good.reason or bad.reason)
+    return Mistake(name=way, configuration=other, against=base, right=good.median, wrong=bad.median)
+
+
+def _wrongly(configuration: Configuration, way: str) -> tuple[float | None, str | None]:
+    """Seconds a call, or the reason why there are none."""
+    task = json.dumps({"configuration": configuration.model_dump(), "way": way})
+    crowd = len(machine.cores()) if way == CROWDED else 1
+    with ThreadPoolExecutor(crowd) as pool:
+        work = [pool.submit(jobs.run_module, "bench.exhibit", task, jobs.variables(configuration), PATIENCE) for _ in range(crowd)]
+    ended = [one.result() for one in work]
+    failed = next((one.reason for one in ended if one.reason), None)
+    return (None, failed) if failed else (max(float(one.found["seconds"]) for one in ended), None)
+
+
+def time_wrongly(configuration: Configuration, way: str) -> dict[str, Any]:
+    """In a process of its own: the seconds that a wrong timer tells."""
+    call = prepare(configuration)
+    calls = 1 if way == COLD else CALLS
+    if way in (UNSYNCHRONISED, CROWDED):
+        for _ in range(CALLS):
+            call()
+        synchronise(configuration.device)
+    start = time.perf_counter()
+    for _ in range(calls):
+        call()
+    if way != UNSYNCHRONISED:
+        synchronise(configuration.device)
+    return {"seconds": (time.perf_counter() - start) / calls}
+
+
+if __name__ == "__main__":
+    task = json.load(sys.stdin)
+    answer(lambda: time_wrongly(Configuration.model_validate(task["configuration"]), task["way"]))

@@ -1,0 +1,145 @@
+"""Configurations timed in processes of their own, so that what goes wrong in one is a row with its reason and the rest goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from repro import machine
+from repro.throughput.timing import Configuration, Timing
+
+#: Seconds after which a process that has measured for so long, or still compiles, is taken for one that hangs.
+PATIENCE = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a process ended: what it found, or the reason why it found nothing; what other processes used of all cores; seconds."""
+
+    found: dict[str, Any]
+    reason: str | None
+    others: float
+    spent: float
+
+
+def time_in_process(configuration: Configuration, limit: float, patience: float = PATIENCE, beat: float | None = None) -> Timing:
+    """One row, measured for up to ``limit`` seconds, or for a glance where it's slower than ``beat`` seconds a call. It never raises for
+    what happens in the process, and an interrupt ends the process too."""
+    if (reason := impossible(configuration)) is not None:
+        return Timing(configuration=configuration, outcome="failed", reason=reason)
+    task = {"configuration": configuration.model_dump(), "limit": limit, "beat": beat}
+    ended = run_module("bench.child", json.dumps(task), variables(configuration), limit + patience)
+    known = {"configuration": configuration, "others": ended.others, "spent": ended.spent}
+    if ended.reason is not None:
+        return Timing.model_validate(known | {"outcome": "failed", "reason": ended.reason})
+    return Timing.model_validate(known | {"outcome": "timed"} | ended.found)
+
+
+def impossible(configuration: Configuration) -> str | None:
+    """Why a configuration can't even be tried on this machine, or None."""
+    on_cpu = torch.device(configuration.device).type == "cpu"
+    if configuration.compiled and on_cpu and not machine.has_compiler():
+        return "no C++ compiler: torch.compile needs one on a CPU; install g++ or clang, or set CXX"
+    if configuration.dtype == "tf32" and not machine.has_tf32(configuration.device):
+        return f"{configuration.device} has no tf32"
+    if configuration.dtype == "float16" and on_cpu and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
+        return "this CPU has no float16 instructions"
+    if configuration.dtype == "bfloat16" and on_cpu and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return "this CPU has no instructions that torch's bfloat16 convolutions need"
+    return None
+
+
+def variables(configuration: Configuration) -> dict[str, str]:
+    """The environment of a process: threads, and whether freed memory is kept."""
+    kept = {}
+    if configuration.allocator == "keep":
+        on_cpu = torch.device(configuration.device).type == "cpu"
+        kept = machine.KEEP_MEMORY if on_cpu else {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+    dropped = {*machine.KEEP_MEMORY, "PYTORCH_CUDA_ALLOC_CONF"}
+    own = {name: value for name, value in os.environ.items() if name not in dropped}
+    return own | {"OMP_NUM_THREADS": str(configuration.threads), "PYTHONPATH": _path(own)} | kept
+
+
+def run_module(module: str, text: str, environment: dict[str, str], patience: float) -> Ended:
+    """``python -m module`` with ``text`` as its input; its last line of output is the JSON of what it found."""
+    before, start = _busy(), time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", module], env=environment, text=True, preexec_fn=_limit_memory, start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    own = resource.getrusage(resource.RUSAGE_CHILDREN)
+    try:
+        output, errors = process.communicate(text, timeout=patience)
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        output, errors = "", f"hung: it was ended after {patience:,.0f} seconds"
+    except BaseException:
+        _kill(process)
+        raise
+    spent = time.monotonic() - start
+    now = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = now.ru_utime + now.ru_stime - own.ru_utime - own.ru_stime
+    others = max(0.0, _busy() - before - used) / (spent * (os.cpu_count() or 1))
+    found, reason = _read(process.returncode, output, errors)
+    return Ended(found, reason, round(min(others, 1.0), 4), round(spent, 3))
+
+
+def _read(status: int, output: str, errors: str) -> tuple[dict[str, Any], str | None]:
+    """What a process found, or why it found nothing."""
+    lines = output.strip().splitlines()
+    try:
+        found = json.loads(lines[-1])
+        if not isinstance(found, dict):
+            raise ValueError
+    except (IndexError, ValueError):
+        return {}, _why(status, errors)
+    return ({}, str(found["reason"])) if "reason" in found else (found, None)
+
+
+def _why(status: int, errors: str) -> str:
+    last = " ".join((errors.strip().splitlines() or [""])[-1].split())[:200]
+    if last.startswith("hung: "):
+        return last
+    if status == -signal.SIGKILL:
+        return "killed (SIGKILL): by the system, when memory ran out, or from outside"
+    if status < 0:
+        return f"ended by {signal.Signals(-status).name}{f': {last}' if last else ''}"
+    return f"ended with exit code {status}{f': {last}' if last else ' and said nothing'}"
+
+
+def _limit_memory() -> None:
+    """In the new process: what it may hold is what is free now, so that too much is an error there and not the end of another process;
+    and if the system must end a process, let it be this one."""
+    free = psutil.virtual_memory().available
+    resource.setrlimit(resource.RLIMIT_DATA, (free, free))
+    score = Path("/proc/self/oom_score_adj")
+    if score.exists():
+        score.write_text("1000")
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """The process with all that it started, such as compilers."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def _busy() -> float:
+    """Seconds that all cores together have worked since the machine started."""
+    times = psutil.cpu_times()
+    return float(sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq", "steal")))
+
+
+def _path(environment: dict[str, str]) -> str:
+    """``bench`` is found from any working directory."""
+    return os.pathsep.join(filter(None, (str(machine.ROOT), environment.get("PYTHONPATH"))))

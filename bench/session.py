@@ -1,0 +1,217 @@
+"""One session of timing on one device, from its roof to its last row. The file of the session is replaced after each row."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import torch
+
+from bench import jobs, search
+from bench.exhibit import show_mistakes
+from repro import machine
+from repro.errors import ReproError
+from repro.files import write_atomically, write_once
+from repro.records import folder_of
+from repro.tables import Network, load_ledger
+from repro.throughput.timing import Configuration, Copy, DType, Mistake, Roof, Session, Task, Timing, load_sessions
+
+#: The A/A run: how often the same configuration is timed, and of which network.
+SAME, SAME_NETWORK = 3, "resnet18"
+
+#: Percent of all cores that others may use before it's told, looked at for so many seconds.
+BUSY, LOOK = 5.0, 1.0
+
+#: How many times the budget the first network gets, since what it finds guides the search for the others.
+FIRST = 3
+
+#: Roofs are measured in a process that may take this long.
+ROOF_PATIENCE = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a session times. ``limit``: seconds of measuring a row; ``budget``: seconds of searching a network and task."""
+
+    device: str
+    networks: tuple[Network, ...]
+    tasks: tuple[Task, ...]
+    records: Path
+    limit: float = 20.0
+    budget: float = 300.0
+    batch: int | None = None
+    full_grid: bool = False
+    exhibit: bool = False
+    again: bool = False
+    patience: float = jobs.PATIENCE
+
+
+@dataclass
+class Bench:
+    """A session that runs. ``tell`` is given a line for each thing that begins or ends."""
+
+    plan: Plan
+    tell: Callable[[str], None]
+    session: Session
+    path: Path | None = None
+    timed: dict[Configuration, Timing] = field(default_factory=dict)
+    old_roofs: tuple[Roof, ...] = ()
+
+    def attempt(self, configuration: Configuration, beat: float | None = None) -> Timing:
+        """A row: the one that there is, or a new one, which is written at once. A row that was only glanced at is timed anew where
+        it isn't asked whether it beats another."""
+        known = self.timed.get(configuration)
+        if known is not None and (beat is not None or known.reached or not known.is_timed or not known.glanced):
+            return known
+        self._prepare(configuration.threads)
+        self.tell(f"{configuration.label} ...")
+        timing = jobs.time_in_process(configuration, self.plan.limit, self.plan.patience, beat)
+        self.timed[configuration] = timing
+        self.tell(f"  {line(timing)}")
+        rows = tuple(row for row in self.session.rows if row.configuration != configuration)
+        self._save(rows=(*rows, timing))
+        return timing
+
+    def _prepare(self, threads: int) -> None:
+        """The roof for so many threads, and once the noise floor, before the first row that needs them."""
+        if not self.session.same:
+            self._save(same=self._same())
+        if self.session.copy_rate(threads) is None:
+            self.tell(f"roof of matrix products and memory copy, {threads} threads ...")
+            dtypes: list[DType] = [dtype for dtype in ("float32", *search.half_dtypes(self.plan.device)) if self._has(dtype, threads)]
+            task = {"device": self.plan.device, "threads": threads, "dtypes": dtypes}
+            base = Configuration(network=SAME_NETWORK, task="inference", device=self.plan.device, batch=1, threads=threads)
+            ended = jobs.run_module("bench.roof", json.dumps(task), jobs.variables(base), ROOF_PATIENCE)
+            if ended.reason is not None:
+                raise ReproError(
+                    f"the machine's roof could not be measured: {ended.reason}; close other programs, or give another --device"
+                )
+            roofs = tuple(Roof.model_validate(roof) for roof in ended.found["roofs"])
+            copies = tuple(Copy.model_validate(copy) for copy in ended.found["copies"])
+            self.tell("  " + ", ".join(f"{roof.dtype} {roof.flops / 1e9:,.0f} GFLOP/s" for roof in roofs))
+            self._save(roofs=(*self.session.roofs, *roofs), copies=(*self.session.copies, *copies))
+
+    def _has(self, dtype: DType, threads: int) -> bool:
+        base = Configuration(network=SAME_NETWORK, task="inference", device=self.plan.device, batch=1, threads=threads, dtype=dtype)
+        return jobs.impossible(base) is None
+
+    def _same(self) -> tuple[Timing, ...]:
+        network = load_ledger().network(SAME_NETWORK)
+        self.tell(f"the same configuration {SAME} times, for the noise floor ...")
+        configuration = search.eager(network, "inference", self.plan.device)
+        same = tuple(jobs.time_in_process(configuration, self.plan.limit, self.plan.patience) for _ in range(SAME))
+        for timing in same:
+            self.tell(f"  {line(timing)}")
+        return same
+
+    def _save(self, **changes: object) -> None:
+        """The file as it is now: whole, under the name that the session has had since its first row."""
+        self.session = self.session.model_copy(update=changes)
+        if not self.session.rows and not self.session.mistakes:
+            return
+        content = (self.session.model_dump_json() + "\n").encode()
+        if self.path is None:
+            self.path = write_once(self.plan.records / folder_of(self.session.environment.hardware) / "timing" / "1.json", content)
+        else:
+            write_atomically(self.path, content)
+
+    def add_mistakes(self, mistakes: Sequence[Mistake]) -> None:
+        """The exhibit."""
+        self._save(mistakes=tuple(mistakes))
+
+
+def begin(plan: Plan, tell: Callable[[str], None]) -> Bench:
+    """A session that knows the rows that this machine has already, unless they are to be timed again."""
+    environment = machine.environment(plan.device)
+    session = Session(device=plan.device, environment=environment, memory=psutil.virtual_memory().total)
+    bench = Bench(plan, tell, session)
+    for old in () if plan.again else load_sessions(plan.records):
+        like = (old.environment.hardware, old.environment.instructions, old.environment.torch, old.device, old.source)
+        if like == (environment.hardware, environment.instructions, environment.torch, plan.device, "repro bench"):
+            bench.timed |= {row.configuration: row for row in old.rows if row.is_timed}
+            bench.old_roofs += old.roofs
+    return bench
+
+
+def run(bench: Bench) -> None:
+    """All rows of the plan. An interrupt leaves the rows that are finished in the session's file."""
+    plan = bench.plan
+    if (busy := psutil.cpu_percent(LOOK)) > BUSY:
+        bench.tell(f"other programs use {busy:.0f} % of this machine: close them, or no timing can be trusted")
+    compiler = machine.has_compiler() or torch.device(plan.device).type != "cpu"
+    if not compiler:
+        bench.tell("no C++ compiler: everything is timed eager; install g++ or clang, or set CXX, to time compiled code too")
+    parts = [(task, network) for task in plan.tasks for network in plan.networks]
+    for number, (task, network) in enumerate(parts, 1):
+        bench.tell(f"[{number} of {len(parts)}] {network.name} {task}")
+        base = search.eager(network, task, plan.device, plan.batch)
+        seconds = plan.budget if search.gains_of(bench.timed.values(), task) else FIRST * plan.budget
+        _search(bench, bench.attempt(base), compiler, seconds)
+        if network.name == search.LADDER and task == "inference":
+            _ladder(bench, base, compiler)
+        if plan.full_grid and network.name in search.GRID:
+            _grid(bench, network, task)
+    if plan.exhibit:
+        bench.tell("the same network, timed wrongly ...")
+        bench.add_mistakes(show_mistakes(plan.device, bench.tell))
+
+
+def _search(bench: Bench, base: Timing, compiler: bool, seconds: float) -> None:
+    """Looks for the fastest way to compute a network within so many seconds."""
+    its = base.configuration
+    start, tried = time.monotonic(), [base]
+
+    def attempt(configuration: Configuration, beat: float | None) -> Timing:
+        tried.append(bench.attempt(configuration, beat))
+        return tried[-1]
+
+    wanted = search.candidates(its, _by_roof(bench, its.threads), search.gains_of(bench.timed.values(), its.task))
+    wanted = [configuration for configuration in wanted if compiler or not configuration.compiled]
+    untried = search.find_fastest(base, wanted, attempt, lambda: time.monotonic() - start < seconds)
+    timed = [timing for timing in tried if timing.is_timed]
+    if timed:
+        best = min(timed, key=lambda timing: timing.median)
+        bench.tell(f"  fastest of {len({timing.configuration for timing in tried})}: {best.configuration.how}{_left(untried)}")
+
+
+def _left(untried: Iterable[Configuration]) -> str:
+    names = [configuration.how for configuration in untried]
+    return f"; no time for: {'; '.join(names)}" if names else ""
+
+
+def _ladder(bench: Bench, base: Configuration, compiler: bool) -> None:
+    halves = [dtype for dtype in _by_roof(bench, base.threads) if dtype != "float32"]
+    timed = [row for row in bench.timed.values() if row.is_timed and row.configuration.model_copy(update=dict(search.EAGER)) == base]
+    best = min(timed, key=lambda row: row.median).configuration.dtype if timed else "float32"
+    for step in search.ladder(base, best if best != "float32" else (halves or ["bfloat16"])[0]):
+        if compiler or not step.compiled:
+            bench.attempt(step)
+
+
+def _grid(bench: Bench, network: Network, task: Task) -> None:
+    configurations = list(search.grid(network, task, bench.plan.device))
+    for number, configuration in enumerate(configurations, 1):
+        if configuration not in bench.timed:
+            bench.tell(f"  {number} of {len(configurations)} of the grid:")
+        bench.attempt(configuration)
+
+
+def _by_roof(bench: Bench, threads: int) -> list[DType]:
+    """The dtypes of the roofs, the highest first; those of an earlier session serve too."""
+    roofs = [roof for roof in (*bench.old_roofs, *bench.session.roofs) if roof.threads == threads]
+    latest = {roof.dtype: roof.flops for roof in roofs}
+    return sorted(latest, key=lambda dtype: latest[dtype], reverse=True) or ["float32"]
+
+
+def line(timing: Timing) -> str:
+    """A row for the terminal."""
+    if not timing.is_timed:
+        return f"failed: {timing.reason}"
+    spread = f"±{100 * timing.half_width:.1f} %" if timing.interval else f"{len(timing.seconds)} blocks, too few for an interval"
+    first = f", first call {timing.first_call:,.1f} s" if timing.first_call and timing.first_call > 10 * timing.median + 1 else ""
+    busy = f", others used {100 * timing.others:.0f} % of the machine" if timing.others and timing.others > 0.05 else ""
+    return f"{timing.images_per_second:,.1f} images/s {spread}, {1000 * timing.median:,.2f} ms a batch{first}{busy}"

@@ -1,0 +1,127 @@
+"""Times a call until its median is known.
+
+A sample is a block of calls of at least 100 ms, with the device synchronised at both edges. Blocks before the median is flat are warm-up.
+Sampling ends when the half-width of the median's 95 % interval is within 2 % of the median, or at the time limit.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from repro.intervals import median_interval
+from repro.throughput.timing import HALF_WIDTH
+
+BLOCK = 0.1  #: seconds
+
+#: Seconds for a call that is too slow to be of interest.
+GLANCE = 2.0
+
+#: The median of the last three blocks is flat when it's this close to that of the three blocks that begin one earlier.
+FLAT = 0.02
+WINDOW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """``seconds`` a call, one number a block of ``calls`` calls. ``warm_up`` counts calls, the first one included."""
+
+    seconds: tuple[float, ...]
+    calls: int
+    warm_up: int
+    first_call: float
+    reached: bool
+    glanced: bool
+
+
+def measure(
+    call: Callable[[], object], device: str, limit: float, edge: Callable[[], None] = lambda: None, beat: float = math.inf
+) -> Samples:
+    """Samples of a call on a device within about ``limit`` seconds, the first call not counted. ``edge`` is called between blocks.
+
+    At least one block is sampled, however long a call takes. A call that takes a tenth longer than ``beat`` seconds after it has warmed
+    up isn't worth that time: a glance is enough. Garbage collection waits until the end.
+    """
+    time_block = _by_events(device) if torch.device(device).type == "cuda" else _by_clock(device)
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        first_call = time_block(call, 1)
+        start = time.perf_counter()
+        end = start + limit
+        calls, warm_up, warm = _warm_up(call, time_block, end if beat == math.inf else min(end, start + 2 * GLANCE))
+        glanced = warm > 1.1 * beat
+        end = min(end, start + GLANCE) if glanced else end
+        seconds: list[float] = []
+        while not seconds or (not (reached := _is_known(seconds)) and time.perf_counter() + seconds[-1] * calls < end):
+            edge()
+            seconds.append(time_block(call, calls) / calls)
+        edge()
+    finally:
+        if collecting:
+            gc.enable()
+    return Samples(tuple(seconds), calls, 1 + warm_up, first_call, reached, glanced)
+
+
+def _warm_up(call: Callable[[], object], time_block: Callable[[Callable[[], object], int], float], end: float) -> tuple[int, int, float]:
+    """Blocks until they are long enough and their median is flat, or half of the time is over: calls a block, calls in all, and the
+    median of the last blocks, in seconds a call."""
+    half = (time.perf_counter() + end) / 2
+    calls, total, blocks = 1, 0, list[float]()
+    while True:
+        took = time_block(call, calls)
+        total += calls
+        if took < BLOCK:  # a tenth more, so that the next one isn't too short again
+            calls, blocks = max(calls + 1, round(1.1 * calls * BLOCK / max(took, 1e-9))), []
+            calls = min(calls, 100 * total)
+        else:
+            blocks.append(took / calls)
+            last = statistics.median(blocks[-WINDOW:])
+            flat = len(blocks) > WINDOW and abs(last / statistics.median(blocks[-WINDOW - 1 : -1]) - 1) <= FLAT
+            if flat or time.perf_counter() + took > half:
+                return calls, total, last
+
+
+def _is_known(seconds: list[float]) -> bool:
+    interval = median_interval(seconds)
+    return interval is not None and (interval.high - interval.low) / 2 <= HALF_WIDTH * statistics.median(seconds)
+
+
+def synchronise(device: str) -> None:
+    """Waits for what was sent to a device; on a CPU there is nothing to wait for."""
+    if torch.device(device).type != "cpu" and torch.accelerator.is_available():
+        torch.accelerator.synchronize(torch.device(device))
+
+
+def _by_clock(device: str) -> Callable[[Callable[[], object], int], float]:
+    def time_block(call: Callable[[], object], calls: int) -> float:
+        synchronise(device)
+        start = time.perf_counter()
+        for _ in range(calls):
+            call()
+        synchronise(device)
+        return time.perf_counter() - start
+
+    return time_block
+
+
+def _by_events(device: str) -> Callable[[Callable[[], object], int], float]:
+    """By the device's own clock, which doesn't count what the host does before and after."""
+
+    def time_block(call: Callable[[], object], calls: int) -> float:
+        start, end = (torch.Event(device, enable_timing=True) for _ in range(2))
+        synchronise(device)
+        start.record()
+        for _ in range(calls):
+            call()
+        end.record()
+        synchronise(device)
+        return start.elapsed_time(end) / 1000
+
+    return time_block

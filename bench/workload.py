@@ -1,0 +1,81 @@
+"""A configuration -> the call that is timed: one batch through the network, or one training step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from repro.building import build
+from repro.tables import load_ledger
+from repro.throughput.timing import Configuration
+from repro.training import initialise
+
+DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def prepare(configuration: Configuration) -> Callable[[], object]:
+    """The call. Images are noise of the network's own input size, weights are initialised; settings of torch are changed for good."""
+    torch.set_num_threads(configuration.threads)
+    use_tf32(configuration.dtype == "tf32")
+    torch.backends.cudnn.benchmark = not configuration.is_eager_fp32  # off by default, and a beginner's code leaves it so
+    network = load_ledger().network(configuration.network)
+    built = build(network)
+    initialise(built, 0)
+    kind = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}[configuration.layout]
+    net = cast(nn.Module, built.to(device=configuration.device, memory_format=kind))  # type: ignore[call-overload]
+    images = make_images(configuration).to(configuration.device)
+    return _inference(net, images, configuration) if configuration.task == "inference" else _training(net, images, configuration)
+
+
+def use_tf32(yes: bool) -> None:
+    """Whether a device may round the operands of float32 products; torch's defaults differ between products and convolutions."""
+    torch.backends.fp32_precision = "tf32" if yes else "ieee"  # type: ignore[attr-defined]
+
+
+def make_images(configuration: Configuration) -> Tensor:
+    """A batch on the host: noise in the dtype that the device gets it in."""
+    shape = (configuration.batch, *load_ledger().network(configuration.network).input)
+    images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    if configuration.task == "inference":
+        images = images.to(DTYPES[configuration.dtype])
+    return images.contiguous(memory_format=torch.channels_last) if configuration.layout == "channels_last" else images
+
+
+def _inference(net: nn.Module, images: Tensor, configuration: Configuration) -> Callable[[], object]:
+    net = net.to(DTYPES[configuration.dtype]).eval()
+    if configuration.compiled:
+        import torch._inductor.config as inductor
+
+        inductor.freezing = True  # weights become constants, so that batch normalisation is folded into them
+        net = cast(nn.Module, torch.compile(net))
+
+    @torch.inference_mode()
+    def infer() -> Tensor:
+        return cast(Tensor, net(images))
+
+    return infer
+
+
+def _training(net: nn.Module, images: Tensor, configuration: Configuration) -> Callable[[], object]:
+    net.train()
+    classes = load_ledger().network(configuration.network).layers[-1].output[0]
+    labels = torch.arange(len(images), device=images.device) % classes
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4)
+    half = configuration.dtype in ("bfloat16", "float16")
+    scaler = torch.amp.GradScaler(configuration.device, enabled=configuration.dtype == "float16")
+    forward: Callable[..., Any] = torch.compile(net) if configuration.compiled else net
+    kind = torch.device(configuration.device).type
+
+    def step() -> None:
+        with torch.autocast(kind, DTYPES[configuration.dtype], enabled=half):
+            loss = cross_entropy(forward(images), labels)
+        optimizer.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    return step

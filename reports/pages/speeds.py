@@ -1,0 +1,227 @@
+"""The section of one machine's device in throughput.md: tables, figures, doubts, wrong timers, and what its rates mean in days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reports import wording
+from reports.markdown import link, picture, remake, table, text
+from reports.pages.timings import HEADS, HEADS_MORE, bench_command, milli, row_cells
+from reports.plotted import alt_text, data_of_ladder, data_of_rates, data_of_roofline
+from reports.timed import CLIMBED, TASKS, Pair, Place, Row, about_batch, giga, times
+from repro.tables import Ledger
+from repro.throughput.doubt import doubts, flags
+from repro.throughput.planner import Plan, plan
+from repro.throughput.timing import Mistake, Session, Task
+from repro.throughput.traffic import intensity
+
+ALL_HOLD = "The rules across rows hold: something is faster than eager float32, time grows with MACs, no row is above the roof."
+
+
+def speeds_section(place: Place, ledger: Ledger) -> Iterator[str]:
+    """All about a place, under its heading."""
+    yield f"## {text(place.name)}"
+    if data_of_rates(place, ledger):
+        yield picture(f"figures/{place.stem('rates')}", alt_text("rates", place, ledger))
+    for task in TASKS:
+        yield from _task(place, task, ledger)
+    yield from _ladder(place, ledger)
+    yield from _roof(place, ledger)
+    yield from _doubts(place, ledger)
+    yield from _mistakes(place)
+    yield from _plans(place, ledger)
+    yield from _failures(place)
+
+
+def _task(place: Place, task: Task, ledger: Ledger) -> Iterator[str]:
+    """The answer by network, then both rows of each in full."""
+    pairs = place.pairs(task, ledger)
+    if not pairs:
+        return
+    again = remake(bench_command(place), "repro report")
+    yield f"### {task.capitalize()}"
+    heads = [
+        "network",
+        "MACs of an image >",
+        "at",
+        "eager float32, images/s >",
+        "fastest, images/s >",
+        "how",
+        "speed-up >",
+        "of rows tried >",
+    ]
+    yield table(heads, (_answer(pair, ledger) for pair in pairs))
+    yield again
+    yield "The same rows in full:"
+    rows = [row for pair in pairs for row in dict.fromkeys((pair.base.configuration, pair.best.configuration))]
+    yield table(
+        ["network", *HEADS, *HEADS_MORE],
+        ([wording.network_link(its.network), *row_cells(place.latest[its], ledger)] for its in rows),
+    )
+    yield again
+
+
+def _answer(pair: Pair, ledger: Ledger) -> list[str]:
+    same = pair.best is pair.base
+    return [
+        wording.network_link(pair.network),
+        f"{ledger.network(pair.network).macs:,d}",
+        about_batch(pair.base),
+        rate_cell(pair.base),
+        "" if same else rate_cell(pair.best),
+        "eager float32 itself" if same else pair.best.configuration.how + _threads(pair),
+        pair.words,
+        str(pair.tried),
+    ]
+
+
+def _threads(pair: Pair) -> str:
+    """Where the fastest isn't on all threads, on how many."""
+    own, most = (row.configuration.threads for row in (pair.best, pair.base))
+    return "" if own == most else f", {wording.several(own, 'thread')}"
+
+
+def rate_cell(row: Row) -> str:
+    """``12.3 (12.1 to 12.6)``: images a second with the interval."""
+    ends = row.timing.rates
+    shown = f" ({wording.rounded(ends.low)} to {wording.rounded(ends.high)})" if ends else ""
+    return f"{wording.rounded(row.timing.images_per_second)}{shown}"
+
+
+def _ladder(place: Place, ledger: Ledger) -> Iterator[str]:
+    panels = data_of_ladder(place, ledger)
+    if not panels:
+        return
+    yield f"### {CLIMBED}, step by step"
+    yield "Each step adds one thing to the row before it, at the same batch and threads."
+    yield picture(f"figures/{place.stem('ladder')}", alt_text("ladder", place, ledger))
+    rows = []
+    for task in TASKS:
+        steps = place.ladder(task, ledger)
+        for number, step in enumerate(steps):
+            against = [times(steps[0].row, step.row), times(steps[number - 1].row, step.row)] if number else ["", ""]
+            rows.append([task, about_batch(step.row), step.name, rate_cell(step.row), *against])
+    yield table(["task", "at", "step", "images/s >", "over the first >", "over the step before >"], rows)
+    yield remake(bench_command(place), "repro report")
+
+
+def _roof(place: Place, ledger: Ledger) -> Iterator[str]:
+    rows = []
+    for number, session in enumerate(place.sessions, 1):
+        for roof in session.roofs:
+            best = max(roof.products, key=lambda product: product.flops)
+            sizes = f"n = {min(product.n for product in roof.products)} to {max(product.n for product in roof.products)}"
+            rows.append(
+                [str(number), f"matrix product, {roof.dtype}", str(roof.threads), f"{giga(roof.flops)} GFLOP/s", f"n = {best.n}", sizes]
+            )
+        rows += [[str(number), "memory copy", str(copy.threads), f"{giga(copy.bytes_per_second)} GB/s", "", ""] for copy in session.copies]
+    if not rows:
+        return
+    yield "### The roof"
+    yield "The machine's own best, measured in the same runs. A copied byte counts twice: it is read and written."
+    yield table(["session >", "what", "threads >", "rate >", "best at", "tried"], rows)
+    yield remake(bench_command(place), "repro report")
+    if not data_of_roofline(place, ledger):
+        return
+    yield picture(f"figures/{place.stem('roofline')}", alt_text("roofline", place, ledger))
+    yield (
+        "The least traffic moves each layer's weights, input and output once. A small network that stays in cache moves less, and its "
+        "dot may lie above the slope. Where several sessions measured a roof, the figure has the highest; a share is of its own session's."
+    )
+    yield table(
+        ["network", "how", "FLOP per byte >", "GFLOP/s >", "the roof allows >", "reached, % >"],
+        (
+            _under(place, row, ledger)
+            for pair in place.pairs("inference", ledger)
+            for row in (pair.base, pair.best)[: 1 + (pair.best is not pair.base)]
+        ),
+    )
+    yield remake(bench_command(place), "repro report")
+
+
+def _under(place: Place, row: Row, ledger: Ledger) -> list[str]:
+    """A row under its own session's roof and slope."""
+    its, network = row.configuration, ledger.network(row.configuration.network)
+    flops, each = row.timing.flops(network.macs), intensity(network, its.dtype, its.batch)
+    flat, copy = row.session.roof(its.dtype, its.threads), row.session.copy_rate(its.threads)
+    allowed = min(limit for limit in (flat, copy and copy * each) if limit) if flat else None
+    cells = [giga(allowed), f"{100 * flops / allowed:.0f}"] if allowed else ["not measured", ""]
+    return [wording.network_link(network.name), f"{its.how}, {about_batch(row)}", wording.rounded(each), giga(flops), *cells]
+
+
+def _doubts(place: Place, ledger: Ledger) -> Iterator[str]:
+    """The noise floor, the rules that don't hold, and how many rows are flagged."""
+    yield "### What may be wrong"
+    lines = []
+    for number, session in enumerate(place.sessions, 1):
+        broken = [f"**{text(doubt.rule)}** doesn't hold: {text(doubt.what)}." for doubt in doubts(session, ledger)]
+        which = f"Session {number}: " if len(place.sessions) > 1 else ""
+        lines += [f"- {which}{line}" for line in [_floor(session), *(broken or [ALL_HOLD])]]
+    timed = [row for row in place.rows if row.timing.is_timed]
+    flagged = sum(bool(flags(row.timing)) for row in timed)
+    lines.append(f"- Flagged in {link('Every timing', 'timings.md')}: {flagged:,d} of {wording.several(len(timed), 'timed row')}.")
+    yield "\n".join(lines)
+
+
+def _floor(session: Session) -> str:
+    """The noise floor with the medians that it comes from."""
+    if session.floor is None:
+        return "No noise floor was measured: any difference prints as one."
+    same = [timing for timing in session.same if timing.is_timed]
+    medians = wording.joined([milli(timing.median) for timing in same])
+    label = text(same[0].configuration.label)
+    return f"Noise floor {100 * session.floor:.1f} %: {label}, timed {len(same)} times, took {medians} ms a batch."
+
+
+def _mistakes(place: Place) -> Iterator[str]:
+    found = {(each.name, each.configuration, each.against): each for session in place.sessions for each in session.mistakes}
+    if not found:
+        return
+    yield "### Wrong timers"
+    yield "The same call, timed right and with one mistake. Above 1, the call looks slower than it is; below 1, faster."
+    yield table(["mistake", "timed", "right, ms >", "wrong, ms >", "wrong over right >", "why not shown"], map(_mistake, found.values()))
+    yield remake(bench_command(place, " --exhibit"), "repro report")
+
+
+def _mistake(each: Mistake) -> list[str]:
+    against = f", against {each.against.label}" if each.against else ""
+    right, wrong = ("" if seconds is None else milli(seconds) for seconds in (each.right, each.wrong))
+    factor = "" if each.factor is None else wording.rounded(each.factor)
+    return [text(each.name), text(f"{each.configuration.label}{against}"), right, wrong, factor, text(each.reason or "")]
+
+
+def _plans(place: Place, ledger: Ledger) -> Iterator[str]:
+    plans = plan(place.merged, ledger)
+    if not plans:
+        return
+    yield "### Days of each paper's own recipe"
+    yield (
+        "An estimate: images of the whole recipe over the best training rate measured, as if that rate held for days, and loading, "
+        "evaluation and another batch cost nothing. The last column says how many times longer than the measurement the training is."
+    )
+    heads = ["network", "recipe", "images >", "timed as", "images/s >", "days >", "measured, s >", "extrapolated >"]
+    yield table(heads, map(_plan, sorted(plans, key=lambda each: each.days)))
+    yield remake(bench_command(place), "repro report")
+
+
+def _plan(each: Plan) -> list[str]:
+    its = each.configuration
+    return [
+        wording.network_link(each.network),
+        text(f"{each.recipe.where}: {each.recipe.says}"),
+        f"{each.images:,d}",
+        f"{its.how}, batch {its.batch}",
+        wording.rounded(each.images_per_second),
+        wording.rounded(each.days),
+        wording.rounded(each.measured_seconds),
+        f"{wording.rounded(each.extrapolation)} times",
+    ]
+
+
+def _failures(place: Place) -> Iterator[str]:
+    failed = place.never_timed
+    if not failed:
+        return
+    yield "### What could not be timed"
+    yield table(["configuration", "why"], ([text(row.configuration.label), text(row.timing.reason or "no reason given")] for row in failed))
+    yield remake(bench_command(place), "repro report")

@@ -1,0 +1,168 @@
+"""throughput.md: how fast the networks run, on each machine that has timing records; what may be wrong with it; what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reports import wording
+from reports.judged import Judged
+from reports.markdown import anchor, code, document, link, remake, table, text
+from reports.pages.speeds import speeds_section
+from reports.pages.timings import GIB, NOTHING, bench_command, milli
+from reports.timed import CLIMBED, TASKS, Pair, Place, Row, about_batch, places_of
+from repro.claims import FLOPS_PER_MAC_TRAINED
+from repro.tables import Ledger
+from repro.throughput.crossover import Crossover, find_crossover
+from repro.throughput.doubt import MOST_OTHERS, MOST_VARIATION
+from repro.throughput.timing import FLOPS_PER_MAC, HALF_WIDTH
+
+TITLE = "How fast the networks run"
+ABOUT = "Images a second, roofline and speed-ups, measured here; the doubts beside the numbers; the days that each paper's recipe takes."
+ON_A_GPU = "repro bench --device cuda"
+NO_GPU = f"A GPU: not measured here. Where one is, {code(ON_A_GPU)} adds its rows."
+LEAD = f"""\
+Images are noise that lies ready in memory: loading and decoding them isn't timed. *Eager float32* is what a beginner's code does: \
+float32, NCHW, nothing compiled, nothing set, all threads. *Fastest* is the fastest of all configurations that were timed at the same \
+batch. Every row of every record stands in {link("Every timing", "timings.md")}."""
+METHOD = f"""\
+- A row is one configuration in a process of its own. A sample is a block of calls of at least 100 ms. The time is the median of the \
+blocks; ± is the half-width of its 95 % interval (order statistics). Sampling ends at ±{100 * HALF_WIDTH:.0f} % or at a time limit; \
+what a search sees to be slower than another way gets little time.
+- The first call, which holds compiling and autotuning, has a column of its own and is in no rate.
+- FLOP/s count {FLOPS_PER_MAC} for each multiply-accumulate of the convolutions and fully connected layers, and \
+{FLOPS_PER_MAC_TRAINED} in training. The roof is the best median rate of square matrix products of the same dtype and threads, measured in \
+the same session; a share is the row's FLOP/s over it.
+- In training *bfloat16* and *float16* are autocast's: weights stay float32. In inference the weights have that dtype too.
+- Peak memory is that of the whole process on a CPU, and the allocator's on a device.
+- The noise floor is the largest difference between medians of one and the same configuration, timed several times (A/A). What differs \
+by less prints as *no difference*.
+- A row is flagged where its blocks vary by more than {100 * MOST_VARIATION:.0f} % (coefficient of variation), where ±\
+{100 * HALF_WIDTH:.0f} % wasn't reached, and where other processes used more than {100 * MOST_OTHERS:.0f} % of the machine.
+- Machines stand side by side, named by their hardware. A ratio holds rows of one machine; only a crossover compares two, and says so."""
+
+
+def write_throughput(judged: Judged) -> str:
+    """The page."""
+    places, ledger = places_of(judged.sessions), judged.ledger
+    if not places:
+        return document(TITLE, NOTHING, NO_GPU, source="reports/records/")
+    return document(
+        TITLE,
+        *(sentence for place in places for sentence in _in_short(place, ledger)),
+        LEAD,
+        "## Machines",
+        _machines(places),
+        remake(*dict.fromkeys(map(bench_command, places)), "repro report"),
+        *([] if any(place.device != "cpu" for place in places) else [NO_GPU]),
+        *_side_by_side(places, ledger),
+        *_crossovers(places, ledger),
+        "## How it is measured",
+        METHOD,
+        *(part for place in places for part in speeds_section(place, ledger)),
+        source="reports/records/",
+    )
+
+
+def _in_short(place: Place, ledger: Ledger) -> Iterator[str]:
+    """One network's inference, before and after."""
+    pairs = place.pairs("inference", ledger)
+    pair = next((pair for pair in pairs if pair.network == CLIMBED), next(iter(pairs), None))
+    if pair:
+        slow, fast = (row.timing.median / row.configuration.batch for row in (pair.base, pair.best))
+        yield (
+            f"**{text(place.name)}**: {pair.network} takes {milli(slow)} ms an image in eager float32 ({about_batch(pair.base)}) and "
+            f"{milli(fast)} ms as {pair.best.configuration.how}: {_speed(pair)}."
+        )
+
+
+def _speed(pair: Pair) -> str:
+    return f"{pair.words} as fast" if "times" in pair.words else pair.words
+
+
+def _machines(places: tuple[Place, ...]) -> str:
+    heads = ["machine", "sessions >", "rows timed >", "failed >", "networks >", "memory, GiB >", "noise floor >", "instructions", "torch"]
+    rows = []
+    for place in places:
+        floors = [session.floor for session in place.sessions]
+        environments = [session.environment for session in place.sessions]
+        timed = sum(row.timing.is_timed for row in place.rows)
+        rows.append(
+            [
+                link(text(place.name), f"#{anchor(place.name)}"),
+                str(len(place.sessions)),
+                f"{timed:,d}",
+                f"{len(place.rows) - timed:,d}",
+                str(len({row.configuration.network for row in place.rows})),
+                f"{place.sessions[-1].memory / GIB:.0f}",
+                " / ".join("not measured" if floor is None else f"{100 * floor:.1f} %" for floor in floors),
+                text(", ".join(dict.fromkeys(filter(None, (each.instructions for each in environments))))),
+                text(", ".join(dict.fromkeys(each.torch for each in environments))),
+            ]
+        )
+    return table(heads, rows)
+
+
+def _side_by_side(places: tuple[Place, ...], ledger: Ledger) -> Iterator[str]:
+    """Images a second on several machines, without a ratio."""
+    if len(places) < 2:
+        return
+    yield "## Side by side"
+    yield "Images a second of the fastest configuration, with its batch. Machines differ in more than a processor: no ratio is formed."
+    for task in TASKS:
+        found = [{pair.network: pair.best for pair in place.pairs(task, ledger)} for place in places]
+        names = dict.fromkeys(name for best in found for name in best)
+        if names:
+            yield f"{task.capitalize()}:"
+            rows = ([wording.network_link(name), *(_rate_at(best.get(name)) for best in found)] for name in names)
+            yield table(["network", *(f"{text(place.name)} >" for place in places)], rows)
+            yield remake(*dict.fromkeys(map(bench_command, places)), "repro report")
+
+
+def _rate_at(row: Row | None) -> str:
+    return f"{wording.rounded(row.timing.images_per_second)} (batch {row.configuration.batch:,d})" if row else "not timed"
+
+
+def _crossovers(places: tuple[Place, ...], ledger: Ledger) -> Iterator[str]:
+    """From which batch each device that isn't a CPU is faster than each CPU."""
+    found = list(_crossings(places, ledger))
+    if not found:
+        return
+    yield "## From which batch on is a GPU faster?"
+    yield (
+        "Here two machines are compared: the best row of each at the same batch, on the GPU with the copy of the batch to it. Within the "
+        "larger of both noise floors the GPU isn't faster."
+    )
+    again = remake(*dict.fromkeys(map(bench_command, places)), "repro report")
+    yield table(["network", "task", "found"], ([*_of(each), text(each.sentence.partition(": ")[2])] for each in found))
+    yield again
+    rows = (
+        [
+            *_of(each),
+            f"{point.batch:,d}",
+            text(f"{each.cpu_hardware}: {point.cpu.configuration.how}"),
+            milli(point.cpu_seconds),
+            text(f"{each.gpu_hardware}: {point.gpu.configuration.how}"),
+            milli(point.gpu_seconds),
+            "yes" if point.gpu_is_faster else "no",
+        ]
+        for each in found
+        for point in each.points
+    )
+    yield "Batch by batch:"
+    yield table(["network", "task", "batch >", "CPU", "ms/batch >", "GPU", "ms/batch with the copy >", "GPU faster"], rows)
+    yield again
+
+
+def _of(crossover: Crossover) -> list[str]:
+    return [wording.network_link(crossover.network), crossover.task]
+
+
+def _crossings(places: tuple[Place, ...], ledger: Ledger) -> Iterator[Crossover]:
+    for cpu in (place for place in places if place.device == "cpu"):
+        for gpu in (place for place in places if place.device != "cpu" and place.source == cpu.source):
+            for task in TASKS:
+                ours, theirs = ({row.configuration.network for row in place.latest.values()} for place in (cpu, gpu))
+                for name in (name for name in ledger.networks if name in ours & theirs):
+                    crossover = find_crossover(cpu.merged, gpu.merged, name, task)
+                    if crossover.points:
+                        yield crossover

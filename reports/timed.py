@@ -1,0 +1,214 @@
+"""Timings as reports show them: the sessions by machine and device, the pairs that are compared, and the ladder.
+
+No ratio has rows of two machines in it.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from reports import wording
+from repro.records import folder_of
+from repro.tables import Ledger, Network
+from repro.throughput.doubt import Key, baseline, differ, fastest, group, larger_floor, ratio_words
+from repro.throughput.timing import Configuration, DType, Session, Task, Timing
+
+TASKS: tuple[Task, ...] = get_args(Task)
+
+#: The network whose speed-ups are shown step by step.
+CLIMBED = "resnet50"
+#: Values of an image of ImageNet; what has fewer is small.
+LARGE = 3 * 224 * 224
+
+
+@dataclass(frozen=True)
+class Row:
+    """A timing with the session that it belongs to; ``number`` counts the sessions of a place from 1."""
+
+    timing: Timing
+    session: Session
+    number: int
+
+    @property
+    def configuration(self) -> Configuration:
+        """What was timed."""
+        return self.timing.configuration
+
+    def share(self, ledger: Ledger) -> float | None:
+        """What part of its own session's roof it reaches."""
+        return self.session.share(self.timing, ledger)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A network's eager float32 row with all threads, and the fastest of the ``tried`` rows at its batch."""
+
+    base: Row
+    best: Row
+    tried: int
+
+    @property
+    def network(self) -> str:
+        """The name of the network of both."""
+        return self.base.configuration.network
+
+    @property
+    def words(self) -> str:
+        """``1.44 times``, or ``no difference``."""
+        return times(self.base, self.best)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A row of the ladder: the row before it with one thing more."""
+
+    name: str
+    row: Row
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device of a machine with all its sessions, in the order of their files."""
+
+    hardware: str
+    device: str
+    source: str
+    sessions: tuple[Session, ...]
+
+    @property
+    def name(self) -> str:
+        """``AMD EPYC, 2 cores (cpu)``"""
+        return f"{self.hardware} ({self.device}{'' if self.source == 'repro bench' else f', timed by {self.source}'})"
+
+    @property
+    def slug(self) -> str:
+        """The name in the names of files."""
+        return folder_of(self.name)
+
+    def stem(self, kind: str) -> str:
+        """The stem of a figure of this place."""
+        return f"throughput-{self.slug}-{kind}"
+
+    @functools.cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """Every row of every session."""
+        return tuple(Row(row, session, number) for number, session in enumerate(self.sessions, 1) for row in session.rows)
+
+    @functools.cached_property
+    def latest(self) -> dict[Configuration, Row]:
+        """The rows that count: of each configuration the last that has samples; one that got little time, only where no other has."""
+        timed = [row for row in self.rows if row.timing.is_timed]
+        return {row.configuration: row for row in sorted(timed, key=lambda row: not row.timing.glanced)}
+
+    @property
+    def never_timed(self) -> list[Row]:
+        """The last failure of each configuration that no session timed."""
+        return list({row.configuration: row for row in self.rows if row.configuration not in self.latest}.values())
+
+    @functools.cached_property
+    def merged(self) -> Session:
+        """The last session with the rows that count of all."""
+        return self.sessions[-1].model_copy(update={"rows": tuple(row.timing for row in self.latest.values())})
+
+    def pairs(self, task: Task, ledger: Ledger) -> list[Pair]:
+        """A pair for each network that has an eager float32 row: large images before small ones, then by MACs.
+
+        Of several batches it is the one with the most threads, then that of most networks, then that of most rows, then the largest.
+        """
+        found = {key: rows for key, rows in group(self.merged.rows).items() if key[1] == task and key[0] in ledger.networks}
+        bases = {key: base for key, rows in found.items() if (base := baseline(rows))}
+        common = Counter((is_small(ledger.network(name)), batch) for name, _, _, batch in bases)
+
+        def preference(key: Key) -> tuple[int, int, int, int]:
+            small = is_small(ledger.network(key[0]))
+            return bases[key].configuration.threads, common[small, key[3]], len(found[key]), key[3]
+
+        chosen = {key[0]: key for key in sorted(bases, key=preference)}  # of each network the last
+        return [
+            self._pair(bases[chosen[name]], found[chosen[name]]) for name in sorted(chosen, key=lambda name: network_order(ledger, name))
+        ]
+
+    def _pair(self, base: Timing, rows: list[Timing]) -> Pair:
+        best = fastest(rows) or base
+        return Pair(self.latest[base.configuration], self.latest[best.configuration], len(rows))
+
+    def ladder(self, task: Task, ledger: Ledger) -> list[Step]:
+        """The steps of :data:`CLIMBED` that were timed, at the batch and threads of its pair; empty where there is no pair."""
+        pair = next((pair for pair in self.pairs(task, ledger) if pair.network == CLIMBED), None)
+        if pair is None:
+            return []
+        fast = pair.best.configuration.dtype
+        half: DType = "bfloat16" if fast == "float32" else fast
+        base = pair.base.configuration
+        changes: list[tuple[str, dict[str, Any]]] = [("eager float32", {}), ("+ channels last", {"layout": "channels_last"})]
+        changes += [(f"+ {half}", {"dtype": half}), ("+ compiled", {"compiled": True}), ("+ memory kept", {"allocator": "keep"})]
+        steps, done = [], dict[str, Any]()
+        for name, change in changes:
+            done |= change
+            row = self.latest.get(base.model_copy(update=done))
+            steps += [Step(name, row)] if row else []
+        return steps
+
+    def roofs(self, threads: int) -> dict[DType, float]:
+        """FLOP/s by dtype with so many threads: the best of all sessions."""
+        found: dict[DType, float] = {}
+        for roof in (roof for session in self.sessions for roof in session.roofs if roof.threads == threads):
+            found[roof.dtype] = max(roof.flops, found.get(roof.dtype, 0))
+        return found
+
+    def copy_rate(self, threads: int) -> float | None:
+        """Bytes a second with so many threads: the best of all sessions."""
+        return max(filter(None, (session.copy_rate(threads) for session in self.sessions)), default=None)
+
+
+def places_of(sessions: Iterable[Session]) -> tuple[Place, ...]:
+    """The sessions by hardware and device, CPUs first."""
+    found: dict[tuple[str, str, str], list[Session]] = {}
+    for session in sessions:
+        found.setdefault((session.environment.hardware, session.device, session.source), []).append(session)
+    places = [Place(*key, tuple(own)) for key, own in found.items()]
+    return tuple(sorted(places, key=lambda place: (place.device != "cpu", place.name)))
+
+
+# ---------------------------------------------------------------- comparing
+
+
+def times(slow: Row, fast: Row) -> str:
+    """``1.44 times``, or ``no difference``: how many images the second does in the time in which the first does one.
+
+    The floor is the larger of both sessions'.
+    """
+    words = ratio_words(slow.timing.median, fast.timing.median, larger_floor(slow.session, fast.session))
+    return f"{words} times" if words[0].isdigit() else words
+
+
+def is_step(before: Row, after: Row) -> bool:
+    """Whether two rows differ by more than noise."""
+    return differ(before.timing.median, after.timing.median, larger_floor(before.session, after.session))
+
+
+def is_small(network: Network) -> bool:
+    """Whether its images are smaller than those of ImageNet."""
+    return math.prod(network.input) < LARGE
+
+
+def network_order(ledger: Ledger, name: str) -> tuple[bool, int, str]:
+    """Sorts networks: large images before small ones, then by MACs."""
+    network = ledger.network(name)
+    return is_small(network), network.macs, name
+
+
+def about_batch(row: Row) -> str:
+    """``batch 8, 2 threads``; threads on a CPU only."""
+    its = row.configuration
+    return f"batch {its.batch}" + (f", {wording.several(its.threads, 'thread')}" if its.device == "cpu" else "")
+
+
+def giga(value: float) -> str:
+    """A number of 10^9, with three digits."""
+    return wording.rounded(value / 10**9)

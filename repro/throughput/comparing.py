@@ -1,0 +1,98 @@
+"""Two sessions, before and after a change: which configurations became faster or slower, and whether the two may be compared at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from repro.throughput.doubt import differ, larger_floor, milliseconds, percent
+from repro.throughput.timing import Configuration, Session, Timing
+
+Verdict = Literal["faster", "slower", "no difference"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One configuration, timed before and after: medians in seconds a call."""
+
+    configuration: Configuration
+    before: float
+    after: float
+    verdict: Verdict
+
+    @property
+    def ratio(self) -> float:
+        """The time after over the time before: below 1 it takes less."""
+        return self.after / self.before
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What became of each configuration that both sessions timed. ``reason`` says why they can't be compared, and then there are no
+    rows; ``notes`` what else differs. ``floor`` is the larger of both noise floors."""
+
+    hardware: str
+    reason: str | None = None
+    notes: tuple[str, ...] = ()
+    floor: float | None = None
+    rows: tuple[Change, ...] = ()
+
+
+def compare(before: Session, after: Session) -> Comparison:
+    """Compares two sessions of one hardware and one timer, configuration by configuration.
+
+    A difference counts where it is above the larger of both noise floors and the 95 % intervals of the medians don't overlap. Without
+    an interval, of fewer than six blocks, nothing counts.
+    """
+    was, now = before.environment, after.environment
+    hardware = was.hardware if was.hardware == now.hardware else f"{was.hardware}, then {now.hardware}"
+    old = {row.configuration: row for row in before.rows if row.is_timed}
+    pairs = [(old[row.configuration], row) for row in after.rows if row.is_timed and row.configuration in old]
+    reason = _obstacle(before, after) or (None if pairs else f"no configuration was timed in both sessions of {hardware}")
+    if reason:
+        return Comparison(hardware, reason)
+    floor = larger_floor(before, after)
+    notes = [f"torch {was.torch} before and {now.torch} after: a difference may be torch's"] if was.torch != now.torch else []
+    notes += ["no noise floor was measured: a difference may be noise"] if floor is None else []
+    notes += [
+        f"failed after, but not before: {row.configuration.label}" for row in after.rows if row.configuration in old and not row.is_timed
+    ]
+    changes = tuple(Change(a.configuration, a.median, b.median, _verdict(a, b, floor)) for a, b in pairs)
+    return Comparison(hardware, None, tuple(notes), floor, changes)
+
+
+def comparison_lines(comparison: Comparison) -> list[str]:
+    """A comparison for the terminal: a line a configuration, or the one line that says why there is none."""
+    if comparison.reason:
+        return [f"not comparable: {comparison.reason}"]
+    above = "" if comparison.floor is None else f" above the noise floor of {percent(comparison.floor)}"
+    return [
+        f"{comparison.hardware}: a difference counts{above} where the 95 % intervals don't overlap",
+        *comparison.notes,
+        *map(_line, comparison.rows),
+    ]
+
+
+def _line(row: Change) -> str:
+    times = f"{milliseconds(row.before)} before, {milliseconds(row.after)} after, x{row.ratio:.2f}"
+    return f"{row.configuration.label}: {times}: {row.verdict}"
+
+
+def _obstacle(before: Session, after: Session) -> str | None:
+    was, now = before.environment, after.environment
+    if was.hardware != now.hardware:
+        return f"before is on {was.hardware}, after on {now.hardware}"
+    if was.instructions != now.instructions:
+        return f"before, {was.hardware} computes with {was.instructions}, after, {now.hardware} computes with {now.instructions}"
+    if before.source != after.source:
+        return f"on {was.hardware}, before is timed by {before.source}, after by {after.source}"
+    return None
+
+
+def _verdict(before: Timing, after: Timing, floor: float | None) -> Verdict:
+    a, b = before.interval, after.interval
+    if a is None or b is None or not differ(before.median, after.median, floor):
+        return "no difference"
+    if b.high < a.low:
+        return "faster"
+    return "slower" if b.low > a.high else "no difference"

@@ -1,0 +1,176 @@
+"""What may be wrong with a number: noise, spread, other processes, and rules that the rows of one session must keep.
+
+Nothing is corrected or left out for it: a doubt is printed beside the number. Times are in seconds a call.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from repro.claims import significant
+from repro.tables import Ledger
+from repro.throughput.timing import HALF_WIDTH, Configuration, Session, Task, Timing
+
+#: The coefficient of variation of the blocks, and the part of all cores that others used, above which a row is flagged.
+MOST_VARIATION = 0.05
+MOST_OTHERS = 0.05
+
+#: Network, task, device and batch: what rows must share for one to be called the fastest.
+Key = tuple[str, Task, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A rule that the rows of a session don't keep, and one sentence that says where, with the numbers."""
+
+    rule: str
+    what: str
+
+
+# ---------------------------------------------------------------- one row, or two
+
+
+def flags(row: Timing) -> list[str]:
+    """What to know about a timed row, in words for a cell of a table: ``varies by 7.3 %``. A row that failed has none."""
+    if not row.is_timed:
+        return []
+    found = []
+    if MOST_VARIATION < row.variation < math.inf:
+        found.append(f"varies by {percent(row.variation)}")
+    if not row.reached:
+        width = f"±{percent(row.half_width)}, " if row.interval else "fewer than six blocks, "
+        found.append(f"{width}{100 * HALF_WIDTH:.0f} % not reached{': only glanced at' if row.glanced else ''}")
+    if row.others is not None and row.others > MOST_OTHERS:
+        found.append(f"other processes used {100 * row.others:.0f} % of the machine")
+    reasons = dict.fromkeys(reason for clocks in row.clocks for reason in clocks.throttled)
+    return [*found, f"throttled: {', '.join(reasons)}"] if reasons else found
+
+
+def differ(a: float, b: float, floor: float | None) -> bool:
+    """Whether two medians differ by more than the noise floor, the larger over the smaller less 1. Without a floor they always do."""
+    return floor is None or max(a, b) / min(a, b) - 1 > floor
+
+
+def ratio_words(slow: float, fast: float, floor: float | None) -> str:
+    """How many times as fast the second is: ``1.44``, or ``no difference`` within the noise floor."""
+    return f"{slow / fast:.2f}" if differ(slow, fast, floor) else "no difference"
+
+
+def larger_floor(*sessions: Session) -> float | None:
+    """The largest of the noise floors that are known; None where none is."""
+    return max((session.floor for session in sessions if session.floor is not None), default=None)
+
+
+def percent(part: float) -> str:
+    """``7.3 %``"""
+    return f"{100 * part:.1f} %"
+
+
+def milliseconds(seconds: float) -> str:
+    """``12.3 ms``, three digits."""
+    return f"{significant(1000 * seconds)} ms"
+
+
+# ---------------------------------------------------------------- choosing rows
+
+
+def fastest(rows: Iterable[Timing]) -> Timing | None:
+    """The timed row with the most images a second, the first of equals; None where nothing was timed."""
+    return max((row for row in rows if row.is_timed), key=lambda row: row.images_per_second, default=None)
+
+
+def baseline(rows: Iterable[Timing]) -> Timing | None:
+    """The eager float32 row on the most threads: what the code of a beginner reaches. None where it wasn't timed."""
+    eager = (row for row in rows if row.is_timed and row.configuration.is_eager_fp32)
+    return max(eager, key=lambda row: row.configuration.threads, default=None)
+
+
+def group(rows: Iterable[Timing]) -> dict[Key, list[Timing]]:
+    """Rows, those that failed too, by network, task, device and batch, in the order in which they come."""
+    groups: dict[Key, list[Timing]] = defaultdict(list)
+    for row in rows:
+        its = row.configuration
+        groups[its.network, its.task, its.device, its.batch].append(row)
+    return dict(groups)
+
+
+def fastest_by_network(rows: Iterable[Timing], task: Task) -> dict[str, Timing]:
+    """The row with the most images a second of each network that was timed at this task, at whatever batch."""
+    timed: dict[str, list[Timing]] = defaultdict(list)
+    for row in rows:
+        if row.is_timed and row.configuration.task == task:
+            timed[row.configuration.network].append(row)
+    return {network: best for network, of_it in timed.items() if (best := fastest(of_it))}
+
+
+# ---------------------------------------------------------------- rules of a session
+
+
+def doubts(session: Session, ledger: Ledger) -> list[Doubt]:
+    """Where the rows of a session don't keep the rules: something that was tried is faster than eager float32; in a family of networks,
+    time grows with MACs; no row computes faster than the machine's roof."""
+    rules = (_nothing_faster(session), _less_time_for_more(session, ledger), _above_the_roof(session, ledger))
+    return [doubt for rule in rules for doubt in rule]
+
+
+def _nothing_faster(session: Session) -> Iterator[Doubt]:
+    groups: dict[tuple[Key, int], list[Timing]] = defaultdict(list)
+    for key, rows in group(session.rows).items():
+        for row in rows:
+            groups[key, row.configuration.threads].append(row)
+    for rows in groups.values():
+        eager = baseline(rows)
+        others = [row for row in rows if row.is_timed and not row.configuration.is_eager_fp32]
+        best = fastest(others)
+        if eager and best and best.median > eager.median and differ(best.median, eager.median, session.floor):
+            yield Doubt(
+                "something is faster than eager float32",
+                f"{eager.configuration.label} takes {milliseconds(eager.median)}, and nothing else that was timed is faster: "
+                f"the best of {len(others)} is {best.configuration.how} with {milliseconds(best.median)}",
+            )
+
+
+def _less_time_for_more(session: Session, ledger: Ledger) -> Iterator[Doubt]:
+    """One doubt for each network that is faster than one with fewer MACs, all else being equal; it names the slowest such."""
+    families: dict[Configuration, list[tuple[int, Timing]]] = defaultdict(list)
+    for row in session.rows:
+        name = row.configuration.network
+        family = _family(ledger, name)
+        if row.is_timed and family is not None:
+            alike = row.configuration.model_copy(update={"network": family})
+            families[alike].append((ledger.network(name).macs, row))
+    for rows in families.values():
+        for macs, row in rows:
+            smaller = [(other.median, count, other) for count, other in rows if count < macs]
+            median, count, slowest = max(smaller, key=lambda other: other[0], default=(0.0, 0, row))
+            if median > row.median and differ(median, row.median, session.floor):
+                yield Doubt(
+                    "time grows with MACs",
+                    f"{row.configuration.label}: {milliseconds(row.median)} for {significant(macs / 1e6)} million MACs an image, "
+                    f"but {slowest.configuration.network} takes {milliseconds(median)} for {significant(count / 1e6)} million",
+                )
+
+
+def _family(ledger: Ledger, name: str) -> str | None:
+    """Networks of one design that differ in size: of the same paper, input and first word of the name. None for foreign networks, and
+    for what public code makes of a printed one, since that changes more than the size."""
+    if name not in ledger.networks or (network := ledger.network(name)).entry.code_of:
+        return None
+    return f"{network.paper.file} {network.table.input} {re.split('[^a-z]', name)[0]}"
+
+
+def _above_the_roof(session: Session, ledger: Ledger) -> Iterator[Doubt]:
+    """By more than the noise floor. MACs are counted directly, so that an algorithm with fewer, such as Winograd's, may truly be above."""
+    for row in session.rows:
+        share = session.share(row, ledger)
+        if share is not None and share > 1 + (session.floor or 0):
+            flops = row.flops(ledger.network(row.configuration.network).macs)
+            yield Doubt(
+                "no row is above the roof",
+                f"{row.configuration.label}: {significant(flops / 1e9)} GFLOP/s, {100 * share:.0f} % of the roof of "
+                f"{significant(flops / share / 1e9)}: it is measured too low, or the convolutions need fewer products than are counted",
+            )

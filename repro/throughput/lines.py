@@ -1,0 +1,73 @@
+"""A session for the terminal, and as one JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from repro.tables import Ledger
+from repro.throughput.doubt import baseline, doubts, fastest, flags, group, percent, ratio_words
+from repro.throughput.timing import Session, Timing
+
+
+def session_lines(session: Session, ledger: Ledger) -> list[str]:
+    """The machine, a line for each network with its fastest way, what failed, and what to doubt."""
+    return list(_lines(session, ledger))
+
+
+def session_document(session: Session, ledger: Ledger) -> dict[str, Any]:
+    """What ``repro bench --json`` prints: the session's raw rows, each with what follows from them, and the doubts."""
+    rows = [
+        row.model_dump(mode="json")
+        | (
+            {"median": row.median, "images_per_second": row.images_per_second, "roof_share": session.share(row, ledger)}
+            if row.is_timed
+            else {}
+        )
+        | {"flags": flags(row)}
+        for row in session.rows
+    ]
+    kept = session.model_dump(mode="json", exclude={"rows"})
+    return kept | {"noise_floor": session.floor, "rows": rows, "doubts": [doubt.what for doubt in doubts(session, ledger)]}
+
+
+def _lines(session: Session, ledger: Ledger) -> Iterator[str]:
+    its = session.environment
+    yield f"{its.hardware}, {its.instructions or session.device}, torch {its.torch}"
+    for roof in session.roofs:
+        yield f"roof of {roof.dtype}, {_threads(roof.threads)}: {roof.flops / 1e9:,.0f} GFLOP/s"
+    for copy in session.copies:
+        yield f"memory copy, {_threads(copy.threads)}: {copy.bytes_per_second / 1e9:,.1f} GB/s"
+    if session.floor is not None:
+        timings = sum(timing.is_timed for timing in session.same)
+        yield f"noise floor: {percent(session.floor)}, the largest difference between {timings} timings of one configuration"
+    for (network, task, _, batch), rows in group(session.rows).items():
+        best, eager = fastest(rows), baseline(rows)
+        result = "nothing was timed" if best is None else _result(session, ledger, eager, best, len(rows))
+        yield f"{network} {task}, batch {batch}: {result}"
+        for row in rows:
+            if not row.is_timed:
+                yield f"  not timed: {row.configuration.how}, {_threads(row.configuration.threads)}: {row.reason}"
+    for mistake in session.mistakes:
+        yield f"timed wrongly, {mistake.name}: {mistake.reason or f'{mistake.factor:.2f} times the time of a call'}"
+    for doubt in doubts(session, ledger):
+        yield f"doubt: {doubt.rule}: {doubt.what}"
+
+
+def _result(session: Session, ledger: Ledger, eager: Timing | None, best: Timing, tried: int) -> str:
+    share = session.share(best, ledger)
+    parts = [f"{best.images_per_second:,.1f} images/s ({best.configuration.how})"]
+    if eager is not None and eager is not best:
+        words = ratio_words(eager.median, best.median, session.floor)
+        words = (
+            f"{words} times the {eager.images_per_second:,.1f}"
+            if words[0].isdigit()
+            else f"{words} from the {eager.images_per_second:,.1f}"
+        )
+        parts.append(f"{words} of eager float32")
+    parts += [f"{100 * share:.0f} % of the roof"] if share is not None else []
+    return ", ".join([*parts, f"fastest of {tried}", *flags(best)])
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''}"

@@ -1,0 +1,249 @@
+"""One timed configuration, and the session that it belongs to: raw samples, the machine's roof and its noise floor.
+
+A session is one run of ``repro bench`` on one device: ``reports/records/<hardware>/timing/<number>.json``. The file is replaced, whole,
+after each row, so that an interrupt keeps the rows that are finished; once the session has ended nobody changes it.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import statistics
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError, model_validator
+
+from repro.claims import FLOPS_PER_MAC_TRAINED
+from repro.errors import ReproError
+from repro.intervals import Interval, median_interval
+from repro.records import Environment, Part
+from repro.tables import Ledger
+
+FORMAT = 1
+FLOPS_PER_MAC = 2
+
+#: The half-width of the median's 95 % interval at which a timing may end, relative to the median.
+HALF_WIDTH = 0.02
+
+Task = Literal["inference", "training"]
+DType = Literal["float32", "tf32", "bfloat16", "float16"]
+Layout = Literal["contiguous", "channels_last"]
+Allocator = Literal["default", "keep"]
+
+
+class Configuration(Part):
+    """What is timed and how. ``device`` is torch's word. ``threads`` are CPU threads. In training, ``dtype`` is that of autocast, and
+    weights stay float32; in inference the weights have it too. ``allocator`` "keep": memory that was freed isn't returned to the system
+    (glibc on a CPU), or expandable segments (CUDA). On CUDA, everything but eager float32 lets cuDNN choose its algorithms by trying."""
+
+    network: str
+    task: Task
+    device: str
+    dtype: DType = "float32"
+    layout: Layout = "contiguous"
+    compiled: bool = False
+    batch: int
+    threads: int
+    allocator: Allocator = "default"
+
+    @property
+    def is_eager_fp32(self) -> bool:
+        """Whether this is what a beginner's code does: float32, NCHW, nothing compiled, nothing set."""
+        return (self.dtype, self.layout, self.compiled, self.allocator) == ("float32", "contiguous", False, "default")
+
+    @property
+    def how(self) -> str:
+        """``bfloat16, channels last, compiled``: how, without what and where."""
+        layout = "NCHW" if self.layout == "contiguous" else "channels last"
+        kept = ["memory kept"] if self.allocator == "keep" else []
+        return ", ".join([self.dtype, layout, "compiled" if self.compiled else "eager", *kept])
+
+    @property
+    def label(self) -> str:
+        """``resnet50 inference, cpu, batch 8, 2 threads: float32, NCHW, eager``"""
+        threads = f", {self.threads} thread{'s' if self.threads > 1 else ''}" if self.device == "cpu" else ""
+        return f"{self.network} {self.task}, {self.device}, batch {self.batch}{threads}: {self.how}"
+
+
+class Clocks(Part):
+    """An NVIDIA GPU at the edge of a block: clocks in MHz, degrees Celsius, and why it doesn't run faster."""
+
+    sm: int
+    memory: int
+    temperature: int
+    throttled: tuple[str, ...] = ()
+
+
+class Timing(Part):
+    """One configuration, in a process of its own: raw samples, or why there are none.
+
+    ``seconds`` are those of a call, one number a block of ``calls`` calls, the device synchronised at the edges of a block. ``warm_up``
+    counts the calls before. ``first_call`` holds compiling and autotuning. ``reached``: the half-width of the median's 95 % interval came
+    to within 2 % before the time limit. ``glanced``: it was slower than another, so it got little time. ``transfer``: seconds in which a
+    batch is copied to the device. ``peak_memory``: bytes, the whole
+    process on a CPU, the allocator's on a device. ``others``: what part of all cores other processes used meanwhile. ``spent``: seconds
+    from the start of the process to its end. A row that is timed has samples, one that failed a reason.
+    """
+
+    configuration: Configuration
+    outcome: Literal["timed", "failed"]
+    reason: str | None = None
+    seconds: tuple[float, ...] = ()
+    calls: int = 0
+    warm_up: int = 0
+    first_call: float | None = None
+    reached: bool = False
+    glanced: bool = False
+    peak_memory: int | None = None
+    transfer: float | None = None
+    others: float | None = None
+    spent: float = 0.0
+    clocks: tuple[Clocks, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_what_it_says(self) -> Timing:
+        if self.is_timed and (not self.seconds or min(self.seconds) <= 0 or self.calls < 1):
+            raise ValueError("a row that is timed has samples above 0 s, and calls in each")
+        if not self.is_timed and not self.reason:
+            raise ValueError("a row that failed has a reason")
+        return self
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether there are samples."""
+        return self.outcome == "timed"
+
+    @functools.cached_property
+    def median(self) -> float:
+        """Seconds a call."""
+        return statistics.median(self.seconds)
+
+    @functools.cached_property
+    def interval(self) -> Interval | None:
+        """The 95 % interval of the median, by order statistics; None for fewer than six blocks."""
+        return median_interval(self.seconds)
+
+    @property
+    def half_width(self) -> float:
+        """Half the interval's width over the median; infinite where there is no interval."""
+        return (self.interval.high - self.interval.low) / 2 / self.median if self.interval else math.inf
+
+    @property
+    def variation(self) -> float:
+        """The coefficient of variation of the blocks."""
+        return statistics.stdev(self.seconds) / statistics.fmean(self.seconds) if len(self.seconds) > 1 else math.inf
+
+    @property
+    def images_per_second(self) -> float:
+        """By the median."""
+        return self.configuration.batch / self.median
+
+    @property
+    def rates(self) -> Interval | None:
+        """The interval of images a second."""
+        batch = self.configuration.batch
+        return Interval(batch / self.interval.high, batch / self.interval.low) if self.interval else None
+
+    def flops(self, macs: int) -> float:
+        """FLOP/s of a network with so many MACs an image: 2 a MAC, and three times as many in training."""
+        each = FLOPS_PER_MAC if self.configuration.task == "inference" else FLOPS_PER_MAC_TRAINED
+        return each * macs * self.images_per_second
+
+
+class Product(Part):
+    """A square matrix product: FLOP/s (2 a MAC) of the median."""
+
+    n: int
+    flops: float
+
+
+class Roof(Part):
+    """The machine's own best rate of matrix products in one dtype with so many threads: the best of several sizes."""
+
+    dtype: DType
+    threads: int
+    products: tuple[Product, ...]
+
+    @property
+    def flops(self) -> float:
+        """FLOP/s."""
+        return max(product.flops for product in self.products)
+
+
+class Copy(Part):
+    """The rate at which memory is copied with so many threads: bytes read and bytes written, a second."""
+
+    threads: int
+    bytes_per_second: float
+
+
+class Mistake(Part):
+    """One wrong way to time, beside the right one, on the same configuration: seconds a call of both, or why it can't be shown here."""
+
+    name: str
+    configuration: Configuration
+    against: Configuration | None = None
+    right: float | None = None
+    wrong: float | None = None
+    reason: str | None = None
+
+    @property
+    def factor(self) -> float | None:
+        """By how much the wrong way overstates the time of a call; below 1 it understates it."""
+        return self.wrong / self.right if self.wrong is not None and self.right else None
+
+
+class Session(Part):
+    """One run of ``repro bench`` on one device. ``same``: the A/A run, one configuration timed several times, each in a process of its
+    own. ``source`` says which timer's samples these are."""
+
+    format: Literal[1] = 1
+    kind: Literal["timing"] = "timing"
+    source: Literal["repro bench", "pytest-benchmark"] = "repro bench"
+    device: str
+    environment: Environment
+    memory: int
+    roofs: tuple[Roof, ...] = ()
+    copies: tuple[Copy, ...] = ()
+    same: tuple[Timing, ...] = ()
+    rows: tuple[Timing, ...] = ()
+    mistakes: tuple[Mistake, ...] = ()
+
+    @property
+    def floor(self) -> float | None:
+        """The noise floor: the largest relative difference between two medians of the A/A run; None without two."""
+        medians = [timing.median for timing in self.same if timing.is_timed]
+        return max(medians) / min(medians) - 1 if len(medians) > 1 else None
+
+    def roof(self, dtype: DType, threads: int) -> float | None:
+        """FLOP/s of the roof for these, or None where it wasn't measured."""
+        return next((roof.flops for roof in self.roofs if (roof.dtype, roof.threads) == (dtype, threads)), None)
+
+    def copy_rate(self, threads: int) -> float | None:
+        """Bytes a second, or None."""
+        return next((copy.bytes_per_second for copy in self.copies if copy.threads == threads), None)
+
+    def share(self, row: Timing, ledger: Ledger) -> float | None:
+        """What part of the roof of its dtype and threads a row reaches; None where one of the two is missing."""
+        roof = self.roof(row.configuration.dtype, row.configuration.threads)
+        if not row.is_timed or roof is None or row.configuration.network not in ledger.networks:
+            return None
+        return row.flops(ledger.network(row.configuration.network).macs) / roof
+
+
+def load_sessions(folder: Path) -> tuple[Session, ...]:
+    """All sessions under a folder of records, in the order of their paths. Raises ReproError that names a file that isn't one."""
+    return tuple(read_session(path) for path in sorted(folder.glob("*/timing/*.json")))
+
+
+def read_session(path: Path) -> Session:
+    """A session. Raises ReproError that names the file where it isn't one."""
+    try:
+        return Session.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ReproError(
+            f"{path}: {where}: {first['msg']}; expected timings of format {FORMAT}; remove the file or take it from git again"
+        ) from None

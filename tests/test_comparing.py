@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from repro.throughput.comparing import compare, comparison_lines
+from repro.throughput.timing import Session, Timing
+
+MakeTiming = Callable[..., Timing]
+MakeSession = Callable[..., Session]
+
+
+def test_changes_above_the_floor_count(make_timing: MakeTiming, make_session: MakeSession) -> None:
+    before = make_session(make_timing("vgg-d", 0.5), make_timing("vgg-e", 0.5), make_timing("resnet18", 0.5), make_timing("alexnet"))
+    after = make_session(make_timing("vgg-d", 0.4), make_timing("vgg-e", 0.6), make_timing("resnet18", 0.504), make_timing("resnet34"))
+    comparison = compare(before, after)
+    assert comparison.reason is None
+    assert comparison.notes == ()
+    verdicts = {row.configuration.network: row.verdict for row in comparison.rows}
+    assert verdicts == {"vgg-d": "faster", "vgg-e": "slower", "resnet18": "no difference"}
+    assert [row.ratio for row in comparison.rows] == pytest.approx([0.8, 1.2, 1.008])
+    assert comparison_lines(comparison)[:2] == [
+        "Testor 9, 2 cores: a difference counts above the noise floor of 1.0 % where the 95 % intervals don't overlap",
+        "vgg-d inference, cpu, batch 8, 2 threads: float32, NCHW, eager: 500 ms before, 400 ms after, x0.80: faster",
+    ]
+
+
+@pytest.mark.parametrize("noisy_is_before", [True, False])
+def test_the_larger_floor_decides(make_timing: MakeTiming, make_session: MakeSession, noisy_is_before: bool) -> None:
+    noise = {"same": (make_timing(seconds=1.0), make_timing(seconds=1.1))}
+    before = make_session(make_timing(seconds=0.5), **(noise if noisy_is_before else {}))
+    after = make_session(make_timing(seconds=0.53), **({} if noisy_is_before else noise))
+    assert [row.verdict for row in compare(before, after).rows] == ["no difference"]
+    assert [row.verdict for row in compare(make_session(*before.rows), make_session(*after.rows)).rows] == ["slower"]
+
+
+def test_intervals_that_overlap_are_no_difference(make_timing: MakeTiming, make_session: MakeSession) -> None:
+    wide = make_timing(seconds=(0.4, 0.5, 0.6, 0.6, 0.6, 0.7))  # median 0.6, 95 % from 0.4 to 0.7
+    for other, verdict in ((0.5, "no difference"), (0.35, "slower"), (0.8, "faster")):
+        assert [row.verdict for row in compare(make_session(make_timing(seconds=other)), make_session(wide)).rows] == [verdict]
+
+
+def test_without_intervals_nothing_counts(make_timing: MakeTiming, make_session: MakeSession) -> None:
+    few = make_session(make_timing(seconds=(0.1, 0.1, 0.1)))
+    assert [row.verdict for row in compare(make_session(make_timing()), few).rows] == ["no difference"]
+
+
+def test_what_else_differs_is_noted(make_timing: MakeTiming, make_session: MakeSession) -> None:
+    before = make_session(make_timing(), make_timing("vgg-d"), same=())
+    after = make_session(
+        make_timing(seconds=0.4), make_timing("vgg-d", outcome="failed"), make_timing("vgg-e", outcome="failed"), same=(), torch="2.10"
+    )
+    comparison = compare(before, after)
+    assert comparison.notes == (
+        "torch 2.9 before and 2.10 after: a difference may be torch's",
+        "no noise floor was measured: a difference may be noise",
+        "failed after, but not before: vgg-d inference, cpu, batch 8, 2 threads: float32, NCHW, eager",
+    )
+    assert [row.verdict for row in comparison.rows] == ["faster"]
+    lines = comparison_lines(comparison)
+    assert lines[0] == "Testor 9, 2 cores: a difference counts where the 95 % intervals don't overlap"
+    assert lines[1:4] == list(comparison.notes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"hardware": "Quickor 3, 8 cores"}, "before is on Testor 9, 2 cores, after on Quickor 3, 8 cores"),
+        ({"instructions": "avx512"}, "before, Testor 9, 2 cores computes with avx2, after, Testor 9, 2 cores computes with avx512"),
+        ({"source": "pytest-benchmark"}, "on Testor 9, 2 cores, before is timed by repro bench, after by pytest-benchmark"),
+        ({"rows": ()}, "no configuration was timed in both sessions of Testor 9, 2 cores"),
+    ],
+)
+def test_what_is_not_comparable_says_why(make_timing: MakeTiming, make_session: MakeSession, changes: dict[str, str], line: str) -> None:
+    comparison = compare(make_session(make_timing()), make_session(make_timing(seconds=0.1), **changes))
+    assert comparison.rows == ()
+    assert comparison_lines(comparison) == [f"not comparable: {line}"]
+
+
+@pytest.mark.parametrize("changes", [{"threads": 1}, {"dtype": "bfloat16"}, {"batch": 1}, {"task": "training"}, {"outcome": "failed"}])
+def test_other_configurations_are_not_common(make_timing: MakeTiming, make_session: MakeSession, changes: dict[str, str | int]) -> None:
+    comparison = compare(make_session(make_timing()), make_session(make_timing(**changes)))
+    assert comparison.reason == "no configuration was timed in both sessions of Testor 9, 2 cores"

@@ -1,0 +1,127 @@
+"""throughput.md, from invented sessions: it says what the numbers say, doubts included, and mixes no machines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from reports.judged import Judged
+from reports.pages.throughput import write_throughput
+from repro import Ledger
+from repro.throughput.timing import Mistake, Session, Timing
+
+Make = Callable[..., Timing]
+MakeSession = Callable[..., Session]
+
+FAST: dict[str, Any] = {"dtype": "bfloat16", "layout": "channels_last", "compiled": True}
+
+
+def page(ledger: Ledger, *sessions: Session) -> str:
+    return write_throughput(Judged.of(ledger, (), sessions)).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def row_of(text: str, *begins: str) -> list[str]:
+    """The cells of the one line of a table that begins with these."""
+    (line,) = (line for line in text.splitlines() if line.startswith(f"| {' | '.join(begins)} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def link(network: str) -> str:
+    return f"[{network}](networks/{network}.md)"
+
+
+def test_without_a_session_there_is_the_command(ledger: Ledger) -> None:
+    written = page(ledger)
+    assert "No machine has a timing record yet: `repro bench --quick`" in written
+    assert "`repro bench --device cuda` adds its rows" in written
+    assert "|" not in written
+
+
+def test_the_answer_and_the_rows_in_full(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    written = page(ledger, make_session(make_timing("resnet50", 1.0), make_timing("resnet50", 0.4, **FAST)))
+    assert (
+        "resnet50 takes 125 ms an image in eager float32 (batch 8, 2 threads) and 50 ms as bfloat16, channels last, compiled: 2.50 times"
+        in written
+    )
+    answer = row_of(written, link("resnet50"), "3,857,973,248")
+    assert answer[2:] == [
+        "batch 8, 2 threads",
+        "8 (7.97 to 8.03)",
+        "20 (19.9 to 20.1)",
+        "bfloat16, channels last, compiled",
+        "2.50 times",
+        "2",
+    ]
+    full = row_of(written, link("resnet50"), "float32, NCHW, eager", "8")
+    # ms/batch, ms/image, images/s, ±, spread, n, first call, GiB, GFLOP/s = 2 x 3.858 GMAC x 8, of the 200 GFLOP/s of 2 threads
+    assert full[4:] == ["1,000", "125", "8", "0.4", "0.3", "11 x 4", "1.99", "0.49", "61.7", "31", ""]
+    assert row_of(written, link("resnet50"), "bfloat16, channels last, compiled", "8")[12:14] == ["154", "19"]
+
+
+def test_within_noise_nothing_is_faster(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    written = page(ledger, make_session(make_timing("resnet50", 1.0), make_timing("resnet50", 0.995, **FAST)))
+    assert row_of(written, link("resnet50"), "3,857,973,248")[-2] == "no difference"
+    assert "1.01 times" not in written
+    assert (
+        "Noise floor 1.0 %: resnet18 inference, cpu, batch 8, 2 threads: float32, NCHW, eager, timed 3 times, took 500, 505 and 502 ms"
+        in written
+    )
+
+
+def test_machines_stand_side_by_side_and_in_no_ratio(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    slow = make_session(make_timing(seconds=8.0), make_timing(seconds=4.0, **FAST))
+    fast = make_session(make_timing(seconds=0.8), make_timing(seconds=0.08, **FAST), hardware="Other, 4 cores")
+    written = page(ledger, slow, fast)
+    assert row_of(written.partition("## How it is measured")[0], link("resnet18"))[1:] == ["100 (batch 8)", "2 (batch 8)"]
+    assert set(re.findall(r"[0-9.]+ times(?= \||\*| as)", written)) == {"2.00 times", "10.00 times"}, (
+        "8/0.08, 4/0.08 and 8/0.8 aren't there"
+    )
+    assert written.index("## Other, 4 cores (cpu)") < written.index("## Testor 9, 2 cores (cpu)")
+
+
+def test_a_gpu_has_a_crossover_that_names_both(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    cpu = make_session(*(make_timing(seconds=0.01 * batch, batch=batch) for batch in (1, 8)))
+    gpu = make_session(*(make_timing(seconds=0.02, batch=batch, device="cuda", transfer=0.001) for batch in (1, 8)), hardware="A Fast GPU")
+    assert "crossover" not in page(ledger, cpu).partition("## How it is measured")[0]
+    assert "`repro bench --device cuda` adds its rows" in page(ledger, cpu)
+    written = page(ledger, cpu, gpu)
+    assert "adds its rows" not in written
+    assert row_of(written, link("resnet18"), "inference", "A Fast GPU is faster than Testor 9, 2 cores from batch 8 on")
+    assert row_of(written, link("resnet18"), "inference", "8")[4::2] == ["80", "21"]
+
+
+def test_failures_appear_with_their_reasons(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    failed = make_timing("vgg-d", outcome="failed", reason="out of memory: 3 | 4 GiB", **FAST)
+    written = page(ledger, make_session(make_timing(), failed))
+    section = written.partition("### What could not be timed")[2]
+    assert "| vgg-d inference, cpu, batch 8, 2 threads: bfloat16, channels last, compiled | out of memory: 3 \\| 4 GiB |" in section
+    assert "What could not be timed" not in page(ledger, make_session(make_timing()))
+
+
+def test_doubts_and_flags_are_printed(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    wild = make_timing("resnet18", (0.4, 0.5, 0.6) * 4)
+    impossible = make_timing("vgg-d", 0.5)  # 495 of 200 GFLOP/s
+    written = page(ledger, make_session(wild, impossible))
+    assert "**no row is above the roof** doesn't hold: vgg-d inference" in written
+    assert row_of(written, link("resnet18"), "float32, NCHW, eager")[-1].startswith("varies by 17")
+    assert "Flagged in [Every timing](timings.md): 1 of 2 timed rows." in written
+    assert "The rules across rows hold" in page(ledger, make_session(make_timing(seconds=1.0)))
+
+
+def test_wrong_timers_have_a_factor_or_a_reason(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    configuration = make_timing().configuration
+    mistakes = (
+        Mistake(name="one cold call", configuration=configuration, right=0.1, wrong=0.25),
+        Mistake(name="no synchronisation", configuration=configuration, reason="needs another device"),
+    )
+    written = page(ledger, make_session(make_timing(), mistakes=mistakes))
+    assert row_of(written, "one cold call")[2:] == ["100", "250", "2.5", ""]
+    assert row_of(written, "no synchronisation")[2:] == ["", "", "", "needs another device"]
+
+
+def test_days_of_a_recipe_and_how_far_that_reaches(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    written = page(ledger, make_session(make_timing("resnet50", 2.0, task="training")))
+    cells = row_of(written, link("resnet50"), "H15 Section 3.4: 60e4 \\* 256 images of ILSVRC-2012 (1.28 million images)")
+    days = 600_000 * 256 / 4 / 86_400
+    assert cells[2:] == ["153,600,000", "float32, NCHW, eager, batch 8", "4", f"{days:.0f}", "88", f"{days * 86_400 / 88:,.0f} times"]

@@ -1,0 +1,148 @@
+"""Timings by machine: which row counts, which is the fastest, and what a ratio is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from reports.timed import Place, about_batch, is_step, places_of, times
+from repro import Ledger
+from repro.throughput.timing import Session, Timing
+
+Make = Callable[..., Timing]
+MakeSession = Callable[..., Session]
+
+FAST: dict[str, Any] = {"dtype": "bfloat16", "layout": "channels_last", "compiled": True}
+
+
+def place_of(*sessions: Session) -> Place:
+    (place,) = places_of(sessions)
+    return place
+
+
+def test_sessions_stand_together_by_hardware_and_device_and_cpus_come_first(make_timing: Make, make_session: MakeSession) -> None:
+    gpu = make_session(make_timing(device="cuda"), hardware="A Fast GPU")
+    other = make_session(make_timing(), hardware="Other, 4 cores")
+    taken = make_session(make_timing(), source="pytest-benchmark")
+    places = places_of([gpu, make_session(make_timing()), other, make_session(make_timing(seconds=0.6)), taken])
+    assert [(place.name, len(place.sessions)) for place in places] == [
+        ("Other, 4 cores (cpu)", 1),
+        ("Testor 9, 2 cores (cpu)", 2),
+        ("Testor 9, 2 cores (cpu, timed by pytest-benchmark)", 1),
+        ("A Fast GPU (cuda)", 1),
+    ]
+    assert places[1].stem("rates") == "throughput-testor-9-2-cores-cpu-rates"
+
+
+def test_the_last_session_that_timed_a_configuration_counts(make_timing: Make, make_session: MakeSession) -> None:
+    first = make_session(make_timing(seconds=0.5), make_timing("vgg-d", 1.0), make_timing("vgg-e", outcome="failed"))
+    second = make_session(make_timing(seconds=0.4), make_timing("vgg-d", outcome="failed"), make_timing("vgg-e", outcome="failed"))
+    place = place_of(first, second)
+    assert {its.network: (row.timing.median, row.number) for its, row in place.latest.items()} == {"resnet18": (0.4, 2), "vgg-d": (1.0, 1)}
+    assert [(row.configuration.network, row.number) for row in place.never_timed] == [("vgg-e", 2)]
+    assert len(place.rows) == 6, "all rows are still there"
+
+
+def test_a_row_that_got_little_time_gives_way(make_timing: Make, make_session: MakeSession) -> None:
+    place = place_of(make_session(make_timing(seconds=0.5)), make_session(make_timing(seconds=0.4, glanced=True)))
+    assert [row.timing.median for row in place.latest.values()] == [0.5]
+
+
+def test_a_share_is_of_the_rows_own_session(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    slow = make_session(make_timing("resnet50", 1.0))
+    roofs = tuple(
+        roof.model_copy(update={"products": tuple(p.model_copy(update={"flops": 2 * p.flops}) for p in roof.products)})
+        for roof in slow.roofs
+    )
+    fast = make_session(make_timing("resnet18", 1.0), roofs=roofs)
+    rows = {its.network: row for its, row in place_of(slow, fast).latest.items()}
+    assert rows["resnet50"].share(ledger) == pytest.approx(2 * 8 * 3_857_973_248 / 2e11)
+    assert rows["resnet18"].share(ledger) == pytest.approx(2 * 8 * 1_794_805_760 / 4e11)
+    assert place_of(slow, fast).roofs(2)["float32"] == 4e11, "the figure's roof is the highest"
+
+
+# ---------------------------------------------------------------- pairs
+
+
+def test_the_fastest_is_of_the_same_batch_and_whatever_threads(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    rows = [
+        make_timing(seconds=0.5),
+        make_timing(seconds=0.9, threads=1),
+        make_timing(seconds=0.25, **FAST),
+        make_timing(seconds=0.2, threads=1, **FAST),
+        make_timing(seconds=0.001, batch=1, **FAST),
+        make_timing(seconds=0.1, task="training", **FAST),
+        make_timing(dtype="float16", outcome="failed"),
+    ]
+    (pair,) = place_of(make_session(*rows)).pairs("inference", ledger)
+    assert (pair.base.configuration.threads, pair.base.timing.median) == (2, 0.5)
+    assert (pair.best.configuration.threads, pair.best.timing.median) == (1, 0.2)
+    assert (pair.tried, pair.words) == (4, "2.50 times")
+    assert about_batch(pair.base) == "batch 8, 2 threads"
+    assert place_of(make_session(*rows)).pairs("training", ledger) == [], "there is no eager float32 row to compare with"
+
+
+def test_networks_are_compared_at_the_batch_that_most_have(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    rows = [make_timing(name) for name in ("vgg-d", "vgg-a", "alexnet")]
+    rows += [make_timing("resnet50", batch=batch) for batch in (1, 8, 64)] + [make_timing("lenet5", batch=batch) for batch in (8, 128)]
+    pairs = place_of(make_session(*rows)).pairs("inference", ledger)
+    assert [(pair.network, pair.base.configuration.batch) for pair in pairs] == [
+        ("alexnet", 8),
+        ("resnet50", 8),
+        ("vgg-a", 8),
+        ("vgg-d", 8),
+        ("lenet5", 128),
+    ], "by MACs, small images last; small networks have a batch of their own"
+
+
+def test_a_network_that_no_paper_has_is_in_no_pair(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    assert place_of(make_session(make_timing("foreign"))).pairs("inference", ledger) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "1.25 times"), (0.496, "no difference"), (0.504, "no difference"), (1.0, "0.50 times")]
+)
+def test_below_the_noise_floor_there_is_no_difference(make_timing: Make, make_session: MakeSession, seconds: float, words: str) -> None:
+    place = place_of(make_session(make_timing(), make_timing(seconds=seconds, **FAST)))
+    slow, fast = place.latest.values()
+    assert times(slow, fast) == words
+    assert is_step(slow, fast) is (words != "no difference")
+
+
+def test_of_two_sessions_the_larger_floor_counts(make_timing: Make, make_session: MakeSession) -> None:
+    noisy = tuple(make_timing(seconds=seconds) for seconds in (0.5, 0.6))
+    slow, fast = place_of(make_session(make_timing()), make_session(make_timing(seconds=0.45, **FAST), same=noisy)).latest.values()
+    assert times(slow, fast) == times(fast, slow) == "no difference"
+
+
+# ---------------------------------------------------------------- ladder
+
+
+def climb(make_timing: Make, half: str, **common: Any) -> list[Timing]:
+    steps: list[dict[str, Any]] = [{}, {"layout": "channels_last"}, {"dtype": half}, {"compiled": True}, {"allocator": "keep"}]
+    done: dict[str, Any] = {}
+    return [make_timing("resnet50", 1 / (number + 1), **(done := done | step), **common) for number, step in enumerate(steps)]
+
+
+def test_the_ladder_adds_one_thing_at_a_time(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    place = place_of(make_session(*climb(make_timing, "bfloat16")))
+    steps = place.ladder("inference", ledger)
+    assert [step.name for step in steps] == ["eager float32", "+ channels last", "+ bfloat16", "+ compiled", "+ memory kept"]
+    assert [times(steps[0].row, step.row) for step in steps[1:]] == ["2.00 times", "3.00 times", "4.00 times", "5.00 times"]
+    assert place.ladder("training", ledger) == []
+
+
+def test_missing_steps_are_left_out_and_others_rows_not_taken(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    rows = climb(make_timing, "bfloat16")
+    other = make_timing("resnet50", 0.3, batch=1, dtype="bfloat16", layout="channels_last")
+    steps = place_of(make_session(*rows[:2], other, *rows[3:])).ladder("inference", ledger)
+    assert [step.name for step in steps] == ["eager float32", "+ channels last", "+ compiled", "+ memory kept"]
+
+
+def test_the_half_precision_is_that_of_the_fastest_row(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    rows = [*climb(make_timing, "bfloat16"), make_timing("resnet50", 0.01, dtype="float16", layout="channels_last")]
+    assert [step.name for step in place_of(make_session(*rows)).ladder("inference", ledger)][2:] == ["+ float16"]
+    rows[-1] = make_timing("resnet50", 0.01, compiled=True)
+    assert "+ bfloat16" in [step.name for step in place_of(make_session(*rows)).ladder("inference", ledger)]
