@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -75,7 +76,7 @@ def run_module(module: str, text: str, environment: dict[str, str], patience: fl
     """``python -m module`` with ``text`` as its input; its last line of output is the JSON of what it found."""
     before, start = _busy(), time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", module], env=environment, text=True, preexec_fn=_limit_memory, start_new_session=True,
+        [sys.executable, "-m", module], env=environment, preexec_fn=_limit_memory, start_new_session=True, text=True, errors="replace",
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -114,7 +115,8 @@ def _why(status: int, errors: str) -> str:
     if status == -signal.SIGKILL:
         return "killed (SIGKILL): by the system, when memory ran out, or from outside"
     if status < 0:
-        return f"ended by {signal.Signals(-status).name}{f': {last}' if last else ''}"
+        named = {number.value: number.name for number in signal.Signals}  # not all of them have a name
+        return f"ended by {named.get(-status, f'signal {-status}')}{f': {last}' if last else ''}"
     return f"ended with exit code {status}{f': {last}' if last else ' and said nothing'}"
 
 
@@ -122,7 +124,9 @@ def _limit_memory() -> None:
     """In the new process: what it may hold is what is free now, so that too much is an error there and not the end of another process;
     and if the system must end a process, let it be this one."""
     free = psutil.virtual_memory().available
-    resource.setrlimit(resource.RLIMIT_DATA, (free, free))
+    limit = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    most = free if limit == resource.RLIM_INFINITY else min(free, limit)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     score = Path("/proc/self/oom_score_adj")
     if score.exists():
         score.write_text("1000")
@@ -130,7 +134,8 @@ def _limit_memory() -> None:
 
 def _kill(process: subprocess.Popen[str]) -> None:
     """The process with all that it started, such as compilers."""
-    os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+        os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 

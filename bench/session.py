@@ -179,8 +179,8 @@ def _search(bench: Bench, base: Timing, compiler: bool, seconds: float) -> None:
 
 
 def _left(untried: Iterable[Configuration]) -> str:
-    names = [configuration.how for configuration in untried]
-    return f"; no time for: {'; '.join(names)}" if names else ""
+    count = len(set(untried))
+    return f"; no time for {count} more ways, --budget gives more" if count else ""
 
 
 def _ladder(bench: Bench, base: Configuration, compiler: bool) -> None:

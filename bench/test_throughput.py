@@ -170,14 +170,25 @@ def test_a_plain_loop_agrees(bars: Bars, device: str) -> None:
     bars.add(f"plain loop against ours, {device}, A/A floor {100 * floor:.1f} %", 100 * apart, f"<= {100 * most:.1f}", apart <= most, "%")
 
 
-@pytest.mark.parametrize(("network", "batch"), [("resnet18", 1), ("resnet50", 2)])
-def test_two_per_cent_is_reached_in_time(bars: Bars, network: str, batch: int) -> None:
-    """Against 10 + 40 calls, in turns, each with a network of its own, so that both pay for the first call."""
-    configuration = eager(network, "cpu", batch)
+@pytest.mark.parametrize("least", [0.02, 0.1])
+def test_two_per_cent_is_reached_in_time(bars: Bars, least: float) -> None:
+    """Against 10 + 40 calls of at least so many seconds, in turns, each with a network of its own, so that both pay for the first call."""
+    configuration = that_takes(least)
     turns = [(ours_takes(configuration), fixed_takes(configuration)) for _ in range(TURNS)]
     ours, fixed = (statistics.median(way) for way in zip(*turns, strict=True))
     ratio, each = ours / fixed, 1000 * fixed / sum(FIXED)
-    bars.add(f"until ±2 % / 10 + 40 calls of {each:.0f} ms, {network}", ratio, "<= 1", ratio <= 1)
+    bars.add(f"until ±2 % / 10 + 40 calls of {each:.0f} ms, batch {configuration.batch}", ratio, "<= 1", ratio <= 1)
+
+
+def that_takes(least: float) -> Configuration:
+    """Eager ResNet-18 at the smallest batch that was found to take so many seconds."""
+    batch = 1
+    while True:
+        call = prepare(configuration := eager("resnet18", "cpu", batch))
+        took = min(seconds(call) for _ in range(5))
+        if took >= least:
+            return configuration
+        batch = max(batch + 1, int(batch * least / took))
 
 
 def ours_takes(configuration: Configuration) -> float:

@@ -23,9 +23,9 @@ BLOCK = 0.1  #: seconds
 #: Seconds for a call that is too slow to be of interest.
 GLANCE = 2.0
 
-#: The median of the last three blocks is flat when it's this close to that of the three blocks that begin one earlier.
+#: The median of the last two blocks is flat when it's this close to that of the two blocks that begin one earlier.
 FLAT = 0.02
-WINDOW = 3
+WINDOW = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,8 @@ def _warm_up(call: Callable[[], object], time_block: Callable[[Callable[[], obje
     while True:
         took = time_block(call, calls)
         total += calls
-        if took < BLOCK:  # a tenth more, so that the next one isn't too short again
-            calls, blocks = max(calls + 1, round(1.1 * calls * BLOCK / max(took, 1e-9))), []
-            calls = min(calls, 100 * total)
+        if took < BLOCK:
+            calls, blocks = min(max(calls + 1, math.ceil(calls * BLOCK / max(took, 1e-9))), 100 * total), []
         else:
             blocks.append(took / calls)
             last = statistics.median(blocks[-WINDOW:])

@@ -76,3 +76,29 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) 
     assert machine.find_device("cuda:1") == "cuda:1"
     with pytest.raises(ReproError, match="--device cuda:2: this machine has 2 of type cuda"):
         machine.find_device("cuda:2")
+
+
+def test_all_devices_are_the_cpu_and_the_accelerator_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
+    assert machine.all_devices() == ["cpu"]
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda", 0))
+    assert machine.all_devices() == ["cpu", "cuda"]
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "has"),
+    [("cuda", (8, 0), True), ("cuda:1", (9, 0), True), ("cuda", (7, 5), False), ("cpu", (9, 0), False), ("mps", (9, 0), False)],
+)
+def test_tf32_is_nvidias_from_ampere_on(monkeypatch: pytest.MonkeyPatch, device: str, capability: tuple[int, int], has: bool) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", {device: capability}.__getitem__)
+    assert machine.has_tf32(device) is has
+
+
+def test_a_compiler_is_looked_for_where_torch_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert not machine.has_compiler()
+    (tmp_path / "g++").touch(0o755)
+    assert machine.has_compiler()
+    monkeypatch.setenv("CXX", "clang++")
+    assert not machine.has_compiler()

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from repro.errors import ReproError
-from repro.throughput.timing import HALF_WIDTH, Session, Timing
+from repro.throughput.timing import HALF_WIDTH, Session
 
 #: Where a benchmark's ``extra_info`` holds its configuration, and where the run's ``machine_info`` holds the session without its rows.
 CONFIGURATION, SESSION = "configuration", "repro"
@@ -37,7 +37,8 @@ def read_pytest_json(path: Path) -> Session | None:
         session = Session.model_validate(content["machine_info"][SESSION] | {"source": "pytest-benchmark", "rows": rows})
     except ValidationError as error:
         first = error.errors()[0]
-        raise ReproError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; {_EXPECTED}") from None
+        where = ".".join(str(part) for part in first["loc"])
+        raise ReproError(f"{path}: {where}: {first['msg']}; {_EXPECTED}") from None
     except KeyError as error:
         raise ReproError(f"{path}: {error} is missing; {_EXPECTED}") from None
     except (AttributeError, TypeError):
@@ -47,20 +48,18 @@ def read_pytest_json(path: Path) -> Session | None:
         raise ReproError(
             f"{path}: benchmarks on {' and '.join(devices)}, and a session is of one device; run pytest again with `-k {devices[0]}`"
         )
-    return session
+    reached = (row.model_copy(update={"reached": row.half_width <= HALF_WIDTH}) for row in session.rows)
+    return session.model_copy(update={"rows": tuple(reached)})
 
 
-def _row(benchmark: dict[str, Any]) -> Timing:
+def _row(benchmark: dict[str, Any]) -> dict[str, Any]:
     stats, info = benchmark["stats"], benchmark["extra_info"]
-    row = Timing.model_validate(
-        {
-            "configuration": info[CONFIGURATION],
-            "outcome": "timed",
-            "seconds": stats["data"],
-            "calls": stats["iterations"],
-            "warm_up": info["warm_up"],
-            "first_call": info["first_call"],
-            "peak_memory": info["peak_memory"],
-        }
-    )
-    return row.model_copy(update={"reached": row.half_width <= HALF_WIDTH})
+    return {
+        "configuration": info[CONFIGURATION],
+        "outcome": "timed",
+        "seconds": stats["data"],
+        "calls": stats["iterations"],
+        "warm_up": info["warm_up"],
+        "first_call": info["first_call"],
+        "peak_memory": info["peak_memory"],
+    }

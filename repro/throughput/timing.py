@@ -103,7 +103,7 @@ class Timing(Part):
 
     @model_validator(mode="after")
     def _has_what_it_says(self) -> Timing:
-        if self.is_timed and (not self.seconds or min(self.seconds) <= 0 or self.calls < 1):
+        if self.is_timed and not (self.seconds and all(0 < each < math.inf for each in self.seconds) and self.calls >= 1):
             raise ValueError("a row that is timed has samples above 0 s, and calls in each")
         if not self.is_timed and not self.reason:
             raise ValueError("a row that failed has a reason")
