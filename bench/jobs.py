@@ -56,6 +56,8 @@ def impossible(configuration: Configuration) -> str | None:
         return f"{configuration.device} has no tf32"
     if configuration.dtype == "float16" and on_cpu and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
         return "this CPU has no float16 instructions"
+    if configuration.dtype == "float16" and on_cpu and configuration.task == "training":
+        return "torch has no fast float16 convolution backwards on a CPU: a step takes tens of times as long as in float32"
     if configuration.dtype == "bfloat16" and on_cpu and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return "this CPU has no instructions that torch's bfloat16 convolutions need"
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -85,17 +86,17 @@ def find_fastest(base: Timing, wanted: Sequence[Configuration], attempt: Try, le
     """Times what may be faster than ``base`` in this order while time is ``left``, and the fastest with its memory kept; returns what it
     didn't get to.
 
-    A dtype that is slower than the best so far by a third when it's eager isn't compiled: compiling has never been seen to win that back.
+    A dtype that is slower than another by a third when both are eager isn't compiled: compiling hasn't been seen to win that back.
     """
-    best, eagers, waiting = base, dict[str, Timing](), list(wanted)
+    best, waiting = base, list(wanted)
+    eagers = {base.configuration.dtype: base.median} if base.is_timed else dict[str, float]()
     while waiting and left():
         tried = waiting.pop(0)
-        slow = eagers.get(tried.dtype)
-        if tried.compiled and slow is not None and best.is_timed and slow.is_timed and slow.median > best.median * 4 / 3:
+        if tried.compiled and eagers.get(tried.dtype, 0.0) > min(eagers.values(), default=0.0) * 4 / 3:
             continue
         timing = attempt(tried, best.median if best.is_timed else None)
-        if not tried.compiled:
-            eagers[tried.dtype] = timing
+        if timing.is_timed and not tried.compiled:
+            eagers[tried.dtype] = min(timing.median, eagers.get(tried.dtype, math.inf))
         if timing.is_timed and (not best.is_timed or timing.median < best.median):
             best = timing
     kept = best.configuration.model_copy(update={"allocator": "keep"})

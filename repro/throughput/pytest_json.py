@@ -24,7 +24,7 @@ def read_pytest_json(path: Path) -> Session | None:
     """
     try:
         content = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ReproError(
             f"{path}: it isn't JSON: {error}; give a file that `repro bench` or `pytest bench --benchmark-json` wrote"
         ) from None
