@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -20,6 +20,8 @@ from bench import nvidia
 from bench.timer import measure, synchronise
 from bench.workload import make_images, prepare
 from repro.throughput.timing import Configuration
+
+T = TypeVar("T")
 
 #: What errors say when memory runs out: torch's allocator, the system through it, a driver, and C++.
 OUT_OF_MEMORY = ("not enough memory", "allocate memory", "out of memory", "bad_alloc")
@@ -37,8 +39,8 @@ def time_configuration(configuration: Configuration, limit: float, beat: float) 
         "first_call": samples.first_call,
         "reached": samples.reached,
         "glanced": samples.glanced,
-        "peak_memory": peak_memory(configuration.device),
-        "transfer": _transfer(configuration),
+        "peak_memory": _or_none(lambda: peak_memory(configuration.device)),
+        "transfer": _or_none(lambda: _transfer(configuration)),
         "clocks": [clocks.model_dump() for clocks in watch.seen],
     }
 
@@ -60,8 +62,16 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[:200]}"
 
 
+def _or_none(look: Callable[[], T]) -> T | None:
+    """What can't be told of a row that is timed doesn't make it one that failed."""
+    try:
+        return look()
+    except RuntimeError:
+        return None
+
+
 def _transfer(configuration: Configuration) -> float | None:
-    """Seconds in which a batch goes from the host's pinned memory to the device, the median of ten; None on a CPU."""
+    """Seconds in which a batch goes from the host's pinned memory to the device, the median of eleven; None on a CPU."""
     if torch.device(configuration.device).type == "cpu":
         return None
     images = make_images(configuration)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -33,28 +33,21 @@ UNSYNCHRONISED, CROWDED = "no synchronisation", "all cores oversubscribed"
 TF32, HALF = "TF32 silently on", "float16 there, float32 here"
 
 
-def show_mistakes(device: str, tell: Callable[[str], None], network: str = NETWORK, limit: float = 10.0) -> list[Mistake]:
+def show_mistakes(device: str, network: str = NETWORK, limit: float = 10.0) -> Iterator[Mistake]:
     """Each wrong way with its factor on this machine, or the reason why it can't be shown here."""
     base = search.eager(load_ledger().network(network), "inference", device)
     compiled = base.model_copy(update={"compiled": True})
     on_cpu = torch.device(device).type == "cpu"
+    elsewhere = {UNSYNCHRONISED: "a CPU's calls return when they are done; needs another device"} if on_cpu else {CROWDED: "it's a CPU's"}
     right = {configuration: jobs.time_in_process(configuration, limit) for configuration in (base, compiled)}
-    found = []
     for way, configuration in ((COLD, base), (NO_WARM_UP, base), (WITH_COMPILING, compiled), (UNSYNCHRONISED, base), (CROWDED, base)):
-        good, seconds, reason = right[configuration], None, None
-        if not good.is_timed:
-            reason = good.reason
-        elif way == UNSYNCHRONISED and on_cpu:
-            reason = "a CPU's calls return when they are done; needs another device"
-        else:
-            seconds, reason = _wrongly(configuration, way)
+        good = right[configuration]
+        reason = elsewhere.get(way) or good.reason
+        seconds, reason = (None, reason) if reason else _wrongly(configuration, way)
         right_seconds = good.median if seconds is not None else None
-        found.append(Mistake(name=way, configuration=configuration, right=right_seconds, wrong=seconds, reason=reason))
-        tell(f"  {way}: {reason or f'{found[-1].factor:.2f} times the time of a call'}")
-    found += [_other_dtype(TF32, base, "tf32", limit), _other_dtype(HALF, base, "float16", limit)]
-    for mistake in found[-2:]:
-        tell(f"  {mistake.name}: {mistake.reason or f'{mistake.factor:.2f} times the time of a call'}")
-    return found
+        yield Mistake(name=way, configuration=configuration, right=right_seconds, wrong=seconds, reason=reason)
+    yield _other_dtype(TF32, base, "tf32", limit)
+    yield _other_dtype(HALF, base, "float16", limit)
 
 
 def _other_dtype(way: str, base: Configuration, dtype: str, limit: float) -> Mistake:

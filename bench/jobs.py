@@ -51,7 +51,7 @@ def impossible(configuration: Configuration) -> str | None:
     """Why a configuration can't even be tried on this machine, or None."""
     on_cpu = torch.device(configuration.device).type == "cpu"
     if configuration.compiled and on_cpu and not machine.has_compiler():
-        return "no C++ compiler: torch.compile needs one on a CPU; install g++ or clang, or set CXX"
+        return "no C++ compiler: torch.compile needs one on a CPU; install g++, or set CXX"
     if configuration.dtype == "tf32" and not machine.has_tf32(configuration.device):
         return f"{configuration.device} has no tf32"
     if configuration.dtype == "float16" and on_cpu and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
@@ -69,7 +69,7 @@ def variables(configuration: Configuration) -> dict[str, str]:
     if configuration.allocator == "keep":
         on_cpu = torch.device(configuration.device).type == "cpu"
         kept = machine.KEEP_MEMORY if on_cpu else {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
-    dropped = {*machine.KEEP_MEMORY, "PYTORCH_CUDA_ALLOC_CONF"}
+    dropped = {*machine.KEEP_MEMORY, "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"}
     own = {name: value for name, value in os.environ.items() if name not in dropped}
     return own | {"OMP_NUM_THREADS": str(configuration.threads), "PYTHONPATH": _path(own)} | kept
 

@@ -51,22 +51,22 @@ def half_dtypes(device: str) -> list[DType]:
     return ["bfloat16", "float16"] if torch.device(device).type == "cpu" else ["tf32", "bfloat16", "float16"]
 
 
-def ladder(base: Configuration, half: DType) -> list[Configuration]:
-    """From eager float32 to the fastest, one change a step: layout, dtype, compiling, memory."""
-    steps: list[dict[str, object]] = [{}, {"layout": "channels_last"}, {"dtype": half}, {"compiled": True}, {"allocator": "keep"}]
+def ladder(base: Configuration) -> list[Configuration]:
+    """From eager float32 on, one change a step: layout, bfloat16, compiling, memory."""
+    steps: list[dict[str, object]] = [{}, {"layout": "channels_last"}, {"dtype": "bfloat16"}, {"compiled": True}, {"allocator": "keep"}]
     merged: dict[str, object] = {}
     return [base.model_copy(update=dict(merged := merged | step)) for step in steps]
 
 
-def grid(network: Network, task: Task, device: str) -> Iterator[Configuration]:
+def grid(network: Network, task: Task, device: str, batch: int | None = None) -> Iterator[Configuration]:
     """Every combination of dtype, layout, eager or compiled, batch, CPU threads and allocator, the cheap ones first."""
     all_cores = len(machine.cores())
-    batches = GRID_BATCHES[_kind(device)][_side(network)]
+    batches = GRID_BATCHES[_kind(device)][_side(network)] if batch is None else (batch,)
     counts = sorted({1, all_cores}, reverse=True) if torch.device(device).type == "cpu" else [all_cores]
     dtypes: list[DType] = ["float32", *half_dtypes(device)]
     kinds = itertools.product((False, True), counts, batches, ("default", "keep"), ("contiguous", "channels_last"), dtypes)
-    for compiled, threads, batch, allocator, layout, dtype in kinds:
-        base = Configuration(network=network.name, task=task, device=device, batch=batch, threads=threads)
+    for compiled, threads, size, allocator, layout, dtype in kinds:
+        base = Configuration(network=network.name, task=task, device=device, batch=size, threads=threads)
         yield base.model_copy(update={"compiled": compiled, "allocator": allocator, "layout": layout, "dtype": dtype})
 
 
@@ -86,7 +86,7 @@ def find_fastest(base: Timing, wanted: Sequence[Configuration], attempt: Try, le
     """Times what may be faster than ``base`` in this order while time is ``left``, and the fastest with its memory kept; returns what it
     didn't get to.
 
-    A dtype that is slower than another by a third when both are eager isn't compiled: compiling hasn't been seen to win that back.
+    A dtype that is slower than another by a third when both are eager isn't compiled: it would have to gain more by it.
     """
     best, waiting = base, list(wanted)
     eagers = {base.configuration.dtype: base.median} if base.is_timed else dict[str, float]()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,15 +15,15 @@ import torch
 
 from bench import jobs, search
 from bench.exhibit import show_mistakes
+from bench.roof import SIZES
 from repro import machine
-from repro.errors import ReproError
 from repro.files import write_atomically, write_once
 from repro.records import folder_of
 from repro.tables import Network, load_ledger
-from repro.throughput.timing import Configuration, Copy, DType, Mistake, Roof, Session, Task, Timing, load_sessions
+from repro.throughput.timing import Configuration, Copy, DType, Mistake, Roof, Session, Task, Timing, free_name, load_sessions
 
-#: The A/A run: how often the same configuration is timed, and of which network.
-SAME, SAME_NETWORK = 3, "resnet18"
+#: The A/A run: the network whose eager float32 is timed at the start, at the end, and whenever so many seconds have gone by.
+SAME_NETWORK, SAME_EVERY = "resnet18", 240.0
 
 #: Percent of all cores that others may use before it's told, looked at for so many seconds.
 BUSY, LOOK = 5.0, 1.0
@@ -35,16 +37,18 @@ ROOF_PATIENCE = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a session times. ``limit``: seconds of measuring a row; ``budget``: seconds of searching a network and task."""
+    """What a session times. ``limit``: seconds of measuring a row; ``budget``: seconds of searching a network and task.
+    ``steps``: whether the ladder is timed."""
 
     device: str
     networks: tuple[Network, ...]
     tasks: tuple[Task, ...]
     records: Path
     limit: float = 20.0
-    budget: float = 300.0
+    budget: float = 120.0
     batch: int | None = None
     full_grid: bool = False
+    steps: bool = True
     exhibit: bool = False
     again: bool = False
     patience: float = jobs.PATIENCE
@@ -59,6 +63,8 @@ class Bench:
     session: Session
     path: Path | None = None
     timed: dict[Configuration, Timing] = field(default_factory=dict)
+    roofless: set[int] = field(default_factory=set)
+    same_at: float = -math.inf
     old_roofs: tuple[Roof, ...] = ()
 
     def attempt(self, configuration: Configuration, beat: float | None = None) -> Timing:
@@ -77,36 +83,36 @@ class Bench:
         return timing
 
     def _prepare(self, threads: int) -> None:
-        """The roof for so many threads, and once the noise floor, before the first row that needs them."""
-        if not self.session.same:
-            self._save(same=self._same())
-        if self.session.copy_rate(threads) is None:
+        """The roof for so many threads before the first row that needs it, and from time to time the A/A run."""
+        if time.monotonic() - self.same_at > SAME_EVERY:
+            self.time_the_same()
+        if self.session.copy_rate(threads) is None and threads not in self.roofless:
             self.tell(f"roof of matrix products and memory copy, {threads} threads ...")
             dtypes: list[DType] = [dtype for dtype in ("float32", *search.half_dtypes(self.plan.device)) if self._has(dtype, threads)]
-            task = {"device": self.plan.device, "threads": threads, "dtypes": dtypes}
+            task = {"device": self.plan.device, "threads": threads, "dtypes": dtypes, "sizes": SIZES}
             base = Configuration(network=SAME_NETWORK, task="inference", device=self.plan.device, batch=1, threads=threads)
             ended = jobs.run_module("bench.roof", json.dumps(task), jobs.variables(base), ROOF_PATIENCE)
             if ended.reason is not None:
-                raise ReproError(
-                    f"the machine's roof could not be measured: {ended.reason}; close other programs, or give another --device"
-                )
+                self.roofless.add(threads)
+                return self.tell(f"  not measured, so that shares of it are missing: {ended.reason}")
             roofs = tuple(Roof.model_validate(roof) for roof in ended.found["roofs"])
             copies = tuple(Copy.model_validate(copy) for copy in ended.found["copies"])
             self.tell("  " + ", ".join(f"{roof.dtype} {roof.flops / 1e9:,.0f} GFLOP/s" for roof in roofs))
             self._save(roofs=(*self.session.roofs, *roofs), copies=(*self.session.copies, *copies))
+        return None
 
     def _has(self, dtype: DType, threads: int) -> bool:
         base = Configuration(network=SAME_NETWORK, task="inference", device=self.plan.device, batch=1, threads=threads, dtype=dtype)
         return jobs.impossible(base) is None
 
-    def _same(self) -> tuple[Timing, ...]:
-        network = load_ledger().network(SAME_NETWORK)
-        self.tell(f"the same configuration {SAME} times, for the noise floor ...")
-        configuration = search.eager(network, "inference", self.plan.device)
-        same = tuple(jobs.time_in_process(configuration, self.plan.limit, self.plan.patience) for _ in range(SAME))
-        for timing in same:
-            self.tell(f"  {line(timing)}")
-        return same
+    def time_the_same(self) -> None:
+        """Once more what was timed before: differences are the machine's."""
+        configuration = search.eager(load_ledger().network(SAME_NETWORK), "inference", self.plan.device)
+        self.tell("the same as ever, for the noise floor ...")
+        timing = jobs.time_in_process(configuration, self.plan.limit, self.plan.patience)
+        self.tell(f"  {line(timing)}")
+        self._save(same=(*self.session.same, timing))
+        self.same_at = time.monotonic()
 
     def _save(self, **changes: object) -> None:
         """The file as it is now: whole, under the name that the session has had since its first row."""
@@ -115,13 +121,23 @@ class Bench:
             return
         content = (self.session.model_dump_json() + "\n").encode()
         if self.path is None:
-            self.path = write_once(self.plan.records / folder_of(self.session.environment.hardware) / "timing" / "1.json", content)
+            self.path = write_once(free_name(self.folder), content)
         else:
             write_atomically(self.path, content)
 
-    def add_mistakes(self, mistakes: Sequence[Mistake]) -> None:
-        """The exhibit."""
-        self._save(mistakes=tuple(mistakes))
+    @property
+    def folder(self) -> Path:
+        """Where this machine's sessions are."""
+        return self.plan.records / folder_of(self.session.environment.hardware) / "timing"
+
+    def add_mistake(self, mistake: Mistake) -> None:
+        """A row of the exhibit."""
+        self.tell(f"  {mistake.name}: {mistake.reason or f'{mistake.factor:.2f} times the time of a call'}")
+        self._save(mistakes=(*self.session.mistakes, mistake))
+
+    def add_untried(self, configurations: Iterable[Configuration]) -> None:
+        """What the search had no time for."""
+        self._save(untried=(*self.session.untried, *(each for each in dict.fromkeys(configurations) if each not in self.timed)))
 
 
 def begin(plan: Plan, tell: Callable[[str], None]) -> Bench:
@@ -129,6 +145,9 @@ def begin(plan: Plan, tell: Callable[[str], None]) -> Bench:
     environment = machine.environment(plan.device)
     session = Session(device=plan.device, environment=environment, memory=psutil.virtual_memory().total)
     bench = Bench(plan, tell, session)
+    bench.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=bench.folder):  # whether it can be written, before minutes are spent
+        pass
     for old in () if plan.again else load_sessions(plan.records):
         like = (old.environment.hardware, old.environment.instructions, old.environment.torch, old.device, old.source)
         if like == (environment.hardware, environment.instructions, environment.torch, plan.device, "repro bench"):
@@ -144,20 +163,23 @@ def run(bench: Bench) -> None:
         bench.tell(f"other programs use {busy:.0f} % of this machine: close them, or no timing can be trusted")
     compiler = machine.has_compiler() or torch.device(plan.device).type != "cpu"
     if not compiler:
-        bench.tell("no C++ compiler: everything is timed eager; install g++ or clang, or set CXX, to time compiled code too")
+        bench.tell("no C++ compiler: everything is timed eager; install g++, or set CXX, to time compiled code too")
     parts = [(task, network) for task in plan.tasks for network in plan.networks]
     for number, (task, network) in enumerate(parts, 1):
         bench.tell(f"[{number} of {len(parts)}] {network.name} {task}")
         base = search.eager(network, task, plan.device, plan.batch)
         seconds = plan.budget if search.gains_of(bench.timed.values(), task) else FIRST * plan.budget
         _search(bench, bench.attempt(base), compiler, seconds)
-        if network.name == search.LADDER and task == "inference":
+        if network.name == search.LADDER and task == "inference" and plan.steps:
             _ladder(bench, base, compiler)
-        if plan.full_grid and network.name in search.GRID:
+        if plan.full_grid:
             _grid(bench, network, task)
     if plan.exhibit:
         bench.tell("the same network, timed wrongly ...")
-        bench.add_mistakes(show_mistakes(plan.device, bench.tell))
+        for mistake in show_mistakes(plan.device):
+            bench.add_mistake(mistake)
+    if bench.session.rows:
+        bench.time_the_same()
 
 
 def _search(bench: Bench, base: Timing, compiler: bool, seconds: float) -> None:
@@ -172,6 +194,7 @@ def _search(bench: Bench, base: Timing, compiler: bool, seconds: float) -> None:
     wanted = search.candidates(its, _by_roof(bench, its.threads), search.gains_of(bench.timed.values(), its.task))
     wanted = [configuration for configuration in wanted if compiler or not configuration.compiled]
     untried = search.find_fastest(base, wanted, attempt, lambda: time.monotonic() - start < seconds)
+    bench.add_untried(untried)
     timed = [timing for timing in tried if timing.is_timed]
     if timed:
         best = min(timed, key=lambda timing: timing.median)
@@ -184,16 +207,13 @@ def _left(untried: Iterable[Configuration]) -> str:
 
 
 def _ladder(bench: Bench, base: Configuration, compiler: bool) -> None:
-    halves = [dtype for dtype in _by_roof(bench, base.threads) if dtype != "float32"]
-    timed = [row for row in bench.timed.values() if row.is_timed and row.configuration.model_copy(update=dict(search.EAGER)) == base]
-    best = min(timed, key=lambda row: row.median).configuration.dtype if timed else "float32"
-    for step in search.ladder(base, best if best != "float32" else (halves or ["bfloat16"])[0]):
+    for step in search.ladder(base):
         if compiler or not step.compiled:
             bench.attempt(step)
 
 
 def _grid(bench: Bench, network: Network, task: Task) -> None:
-    configurations = list(search.grid(network, task, bench.plan.device))
+    configurations = list(search.grid(network, task, bench.plan.device, bench.plan.batch))
     for number, configuration in enumerate(configurations, 1):
         if configuration not in bench.timed:
             bench.tell(f"  {number} of {len(configurations)} of the grid:")

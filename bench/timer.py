@@ -1,7 +1,7 @@
 """Times a call until its median is known.
 
 A sample is a block of calls of at least 100 ms, with the device synchronised at both edges. Blocks before the median is flat are warm-up.
-Sampling ends when the half-width of the median's 95 % interval is within 2 % of the median, or at the time limit.
+Sampling ends when the half-width of the median's 95 % interval is within 2 % of the median, or at the time limit, with six blocks at least.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ GLANCE = 2.0
 FLAT = 0.02
 WINDOW = 2
 
+#: Fewer blocks than this have no interval: they are sampled even where that takes longer than the limit, though not this many times longer.
+FEWEST, MOST_LIMITS = 6, 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class Samples:
@@ -41,9 +44,15 @@ class Samples:
 
 
 def measure(
-    call: Callable[[], object], device: str, limit: float, edge: Callable[[], None] = lambda: None, beat: float = math.inf
+    call: Callable[[], object],
+    device: str,
+    limit: float,
+    edge: Callable[[], None] = lambda: None,
+    beat: float = math.inf,
+    fewest: int = FEWEST,
 ) -> Samples:
-    """Samples of a call on a device within about ``limit`` seconds, the first call not counted. ``edge`` is called between blocks.
+    """Samples of a call on a device within about ``limit`` seconds, the first call not counted, or within five times that where six blocks
+    take longer. ``edge`` is called between blocks.
 
     At least one block is sampled, however long a call takes. A call that takes a tenth longer than ``beat`` seconds after it has warmed
     up isn't worth that time: a glance is enough. Garbage collection waits until the end.
@@ -57,9 +66,13 @@ def measure(
         end = start + limit
         calls, warm_up, warm = _warm_up(call, time_block, end if beat == math.inf else min(end, start + 2 * GLANCE))
         glanced = warm > 1.1 * beat
-        end = min(end, start + GLANCE) if glanced else end
+        end, last = (min(end, start + GLANCE), 0.0) if glanced else (end, start + MOST_LIMITS * limit)
         seconds: list[float] = []
-        while not seconds or (not (reached := _is_known(seconds)) and time.perf_counter() + seconds[-1] * calls < end):
+        reached = False
+        while not seconds or (
+            not (reached := _is_known(seconds))
+            and time.perf_counter() + seconds[-1] * calls < (end if len(seconds) >= fewest else max(end, last))
+        ):
             edge()
             seconds.append(time_block(call, calls) / calls)
         edge()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import torch
+import torch._inductor.config as inductor
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -19,7 +20,9 @@ DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfl
 
 def prepare(configuration: Configuration) -> Callable[[], object]:
     """The call. Images are noise of the network's own input size, weights are initialised; settings of torch are changed for good."""
+    use_device(configuration.device)
     torch.set_num_threads(configuration.threads)
+    inductor.cpp.threads = configuration.threads  # it's compiled into the code, and into the key of the code's cache
     use_tf32(configuration.dtype == "tf32")
     torch.backends.cudnn.benchmark = not configuration.is_eager_fp32  # off by default, and a beginner's code leaves it so
     network = load_ledger().network(configuration.network)
@@ -31,9 +34,18 @@ def prepare(configuration: Configuration) -> Callable[[], object]:
     return _inference(net, images, configuration) if configuration.task == "inference" else _training(net, images, configuration)
 
 
+def use_device(device: str) -> None:
+    """Events and streams are those of the current device: ``cuda:1`` must be that."""
+    index = torch.device(device).index
+    if index is not None:
+        torch.accelerator.set_device_index(index)
+
+
 def use_tf32(yes: bool) -> None:
     """Whether a device may round the operands of float32 products; torch's defaults differ between products and convolutions."""
-    torch.backends.fp32_precision = "tf32" if yes else "ieee"  # type: ignore[attr-defined]
+    backends: Any = torch.backends
+    for part in (backends, backends.cudnn.conv, backends.cuda.matmul):
+        part.fp32_precision = "tf32" if yes else "ieee"
 
 
 def make_images(configuration: Configuration) -> Tensor:
@@ -48,8 +60,6 @@ def make_images(configuration: Configuration) -> Tensor:
 def _inference(net: nn.Module, images: Tensor, configuration: Configuration) -> Callable[[], object]:
     net = net.to(DTYPES[configuration.dtype]).eval()
     if configuration.compiled:
-        import torch._inductor.config as inductor
-
         inductor.freezing = True  # weights become constants, so that batch normalisation is folded into them
         net = cast(nn.Module, torch.compile(net))
 

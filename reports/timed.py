@@ -73,17 +73,19 @@ class Step:
 
 @dataclass(frozen=True)
 class Place:
-    """A device of a machine with all its sessions, in the order of their files."""
+    """A device of a machine with all its sessions, in the order of their files; ``more`` tells it from another of the same name."""
 
     hardware: str
     device: str
     source: str
     sessions: tuple[Session, ...]
+    more: str = ""
 
     @property
     def name(self) -> str:
         """``AMD EPYC, 2 cores (cpu)``"""
-        return f"{self.hardware} ({self.device}{'' if self.source == 'repro bench' else f', timed by {self.source}'})"
+        by = "" if self.source == "repro bench" else f", timed by {self.source}"
+        return f"{self.hardware}{self.more} ({self.device}{by})"
 
     @property
     def slug(self) -> str:
@@ -109,6 +111,12 @@ class Place:
     def never_timed(self) -> list[Row]:
         """The last failure of each configuration that no session timed."""
         return list({row.configuration: row for row in self.rows if row.configuration not in self.latest}.values())
+
+    def untried(self, base: Configuration) -> int:
+        """How many ways a search had no time for, at the network, task, batch and threads of a row."""
+        alike = {"dtype": base.dtype, "layout": base.layout, "compiled": base.compiled, "allocator": base.allocator}
+        left = {each for session in self.sessions for each in session.untried if each.model_copy(update=alike) == base}
+        return len(left - set(self.latest))
 
     @functools.cached_property
     def merged(self) -> Session:
@@ -142,16 +150,16 @@ class Place:
         pair = next((pair for pair in self.pairs(task, ledger) if pair.network == CLIMBED), None)
         if pair is None:
             return []
-        fast = pair.best.configuration.dtype
-        half: DType = "bfloat16" if fast == "float32" else fast
         base = pair.base.configuration
         changes: list[tuple[str, dict[str, Any]]] = [("eager float32", {}), ("+ channels last", {"layout": "channels_last"})]
-        changes += [(f"+ {half}", {"dtype": half}), ("+ compiled", {"compiled": True}), ("+ memory kept", {"allocator": "keep"})]
+        changes += [("+ bfloat16", {"dtype": "bfloat16"}), ("+ compiled", {"compiled": True}), ("+ memory kept", {"allocator": "keep"})]
         steps, done = [], dict[str, Any]()
         for name, change in changes:
             done |= change
             row = self.latest.get(base.model_copy(update=done))
-            steps += [Step(name, row)] if row else []
+            if row is None:  # a step that is missing isn't skipped: the next would be two steps
+                break
+            steps.append(Step(name, row))
         return steps
 
     def roofs(self, threads: int) -> dict[DType, float]:
@@ -167,11 +175,15 @@ class Place:
 
 
 def places_of(sessions: Iterable[Session]) -> tuple[Place, ...]:
-    """The sessions by hardware and device, CPUs first."""
-    found: dict[tuple[str, str, str], list[Session]] = {}
+    """The sessions by hardware, device, timer, instructions and torch, CPUs first."""
+    found: dict[tuple[str, str, str, str, str], list[Session]] = {}
     for session in sessions:
-        found.setdefault((session.environment.hardware, session.device, session.source), []).append(session)
-    places = [Place(*key, tuple(own)) for key, own in found.items()]
+        its = session.environment
+        found.setdefault((its.hardware, session.device, session.source, its.instructions, its.torch), []).append(session)
+    alike = Counter(key[:3] for key in found)
+    places = [
+        Place(*key[:3], tuple(own), f", {key[3] or key[1]}, torch {key[4]}" if alike[key[:3]] > 1 else "") for key, own in found.items()
+    ]
     return tuple(sorted(places, key=lambda place: (place.device != "cpu", place.name)))
 
 
@@ -181,7 +193,7 @@ def places_of(sessions: Iterable[Session]) -> tuple[Place, ...]:
 def times(slow: Row, fast: Row) -> str:
     """``1.44 times``, or ``no difference``: how many images the second does in the time in which the first does one.
 
-    The floor is the larger of both sessions'.
+    The floor is that of both sessions together.
     """
     words = ratio_words(slow.timing.median, fast.timing.median, larger_floor(slow.session, fast.session))
     return f"{words} times" if words[0].isdigit() else words

@@ -42,17 +42,17 @@ def bench_(
     quick: Annotated[
         bool, typer.Option("--quick", help="Inference of AlexNet, VGG A to E and ResNet-18 to 152, little time each.")
     ] = False,
-    networks: Annotated[str, typer.Option(help="Names with commas; all of `repro list` by default.")] = "",
+    networks: Annotated[str, typer.Option(help="Names with commas; all of `repro list` by default: hours.")] = "",
     task: Annotated[What, typer.Option(help="What to time.")] = What.both,
     device: Annotated[str, typer.Option(help="all (the CPU, then the accelerator), cpu, cuda, cuda:1, mps or xpu.")] = "all",
     batch: Annotated[
         int | None, typer.Option(min=1, max=1_000_000, help="Images of a batch; by default one that fills the device.")
     ] = None,
-    grid: Annotated[bool, typer.Option("--grid", help="The full grid, for lenet5, resnet20, resnet50 and vgg-d.")] = False,
-    time_limit: Annotated[float | None, typer.Option(min=0.1, help="Seconds of measuring a row. Default 20, quick 5.")] = None,
+    grid: Annotated[bool, typer.Option("--grid", help="The full grid; by default for lenet5, resnet20, resnet50 and vgg-d.")] = False,
+    time_limit: Annotated[float | None, typer.Option(min=0.1, help="Seconds of measuring a row. Default 20, quick 4.")] = None,
     budget: Annotated[
         float | None,
-        typer.Option(min=0, help="Seconds of searching the fastest way. Default 120, quick 20; three times that for the first network."),
+        typer.Option(min=0, help="Seconds of searching the fastest way. Default 120, quick 15; three times that for the first network."),
     ] = None,
     exhibit: Annotated[bool, typer.Option("--exhibit", help="Time the same network in the usual wrong ways too.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Time what this machine has rows of anew.")] = False,
@@ -73,6 +73,7 @@ def bench_(
     chosen = [ledger.network(name) for name in names]
     bench = _room()
     from repro import machine
+    from repro.executing import terminated_as_interrupt
 
     default = bench.search.QUICK if quick else bench.search.GRID if grid else ledger.networks
     plans = [
@@ -81,18 +82,20 @@ def bench_(
             networks=tuple(chosen or map(ledger.network, default)),
             tasks=_tasks(task, quick),
             records=records,
-            limit=time_limit or (5.0 if quick else 20.0),
-            budget=budget if budget is not None else 20.0 if quick else 120.0,
+            limit=time_limit or (4.0 if quick else 20.0),
+            budget=budget if budget is not None else 15.0 if quick else 120.0,
             batch=batch,
             full_grid=grid,
+            steps=not quick,
             exhibit=exhibit,
             again=again,
         )
         for found in (machine.all_devices() if device == "all" else [machine.find_device(device)])
     ]
     runs = [bench.session.begin(plan, _say) for plan in plans]
-    for run in runs:
-        bench.session.run(run)
+    with terminated_as_interrupt():
+        for run in runs:
+            bench.session.run(run)
     _print([(run.session, run.path) for run in runs], as_json)
     return None
 
@@ -112,7 +115,7 @@ def refresh(records: Path) -> list[Path]:
         return []
     bench, ledger = _room(), load_ledger()
     networks = tuple(ledger.network(name) for name in ("resnet18", "alexnet", "resnet50"))
-    run = bench.session.begin(bench.session.Plan("cpu", networks, ("inference",), records, limit=5.0, budget=20.0), _say)
+    run = bench.session.begin(bench.session.Plan("cpu", networks, ("inference",), records, limit=4.0, budget=15.0), _say)
     bench.session.run(run)
     return [run.path] if run.path else []
 
@@ -147,9 +150,10 @@ def _compare(before: Path, after: Path, as_json: bool) -> None:
 def _take(file: Path, records: Path, as_json: bool) -> None:
     from repro.files import write_once
     from repro.records import folder_of
+    from repro.throughput.timing import free_name
 
     session = _read(file)
-    path = records / folder_of(session.environment.hardware) / "timing" / "1.json"
+    path = free_name(records / folder_of(session.environment.hardware) / "timing")
     path = write_once(path, (session.model_dump_json() + "\n").encode())
     _print([(session, path)], as_json)
 

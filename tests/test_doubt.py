@@ -33,7 +33,7 @@ def test_each_flag_says_by_how_much(make_timing: MakeTiming) -> None:
     )
     assert flags(make_timing(seconds=SPREAD)) == ["varies by 6.0 %"]
     assert flags(make_timing(seconds=CALM, reached=False)) == ["±5.5 %, 2 % not reached"]
-    assert flags(make_timing(others=0.12)) == ["other processes used 12 % of the machine"]
+    assert flags(make_timing(others=0.12)) == ["others used 12 % of the machine"]
     assert flags(make_timing(clocks=clocks)) == ["throttled: power cap, heat"]
     assert len(flags(make_timing(seconds=SPREAD, reached=False, others=0.2, clocks=clocks))) == 4
 
@@ -60,10 +60,19 @@ def test_ratios_within_the_floor_are_no_difference() -> None:
     assert ratio_words(0.5, 1.0, 0.04) == "0.50"  # what is called fast isn't
 
 
+def test_the_floor_of_two_sessions_holds_what_lies_between_them(make_timing: MakeTiming, make_session: MakeSession) -> None:
+    one, two = (make_session(same=(make_timing(seconds=each), make_timing(seconds=1.01 * each))) for each in (1.0, 1.4))
+    assert one.floor == pytest.approx(0.01)
+    assert larger_floor(one, two) == pytest.approx(0.414)
+    elsewhere = make_session(same=two.same, hardware="Another 7")
+    assert larger_floor(one, elsewhere) == pytest.approx(0.01), "two machines share no floor"
+
+
 def test_the_larger_of_the_floors_that_are_known(make_timing: MakeTiming, make_session: MakeSession) -> None:
     noisy = make_session(same=(make_timing(seconds=1.0), make_timing(seconds=1.2)))
-    assert larger_floor(make_session(), noisy) == pytest.approx(0.2)
     assert larger_floor(make_session(same=()), noisy) == pytest.approx(0.2)
+    other = make_session(same=(make_timing("vgg-a", 1.0), make_timing("vgg-a", 1.01)))
+    assert larger_floor(noisy, other) == pytest.approx(0.2)
     assert larger_floor(make_session(same=())) is None
 
 

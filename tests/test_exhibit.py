@@ -53,36 +53,33 @@ def invented(monkeypatch: pytest.MonkeyPatch, make_timing: Callable[..., Timing]
     return made
 
 
-def shown(device: str) -> tuple[dict[str, Mistake], list[str]]:
-    said: list[str] = []
-    found = show_mistakes(device, said.append)
+def shown(device: str) -> dict[str, Mistake]:
+    found = list(show_mistakes(device))
     assert len({mistake.name for mistake in found}) == len(found) == 7
-    return {mistake.name: mistake for mistake in found}, said
+    return {mistake.name: mistake for mistake in found}
 
 
 def test_each_wrong_way_is_held_against_the_right_one(invented: Machine) -> None:
-    found, said = shown("cpu")
+    found = shown("cpu")
     factors = {name: mistake.factor for name, mistake in found.items() if mistake.factor}
     assert factors == {COLD: 6.0, NO_WARM_UP: 3.0, WITH_COMPILING: 80.0, CROWDED: 8.0}
     assert found[WITH_COMPILING].configuration.compiled
     assert not found[NO_WARM_UP].configuration.compiled
-    assert "  one cold call: 6.00 times the time of a call" in said
-    assert len(said) == 7
 
 
 def test_what_needs_another_device_has_a_reason_on_a_cpu(invented: Machine) -> None:
-    found, said = shown("cpu")
+    found = shown("cpu")
     assert found[UNSYNCHRONISED].reason == "a CPU's calls return when they are done; needs another device"
     assert found[TF32].reason == found[HALF].reason == "needs a device besides the CPU"
     assert [found[name].factor for name in (UNSYNCHRONISED, TF32, HALF)] == [None] * 3
     assert UNSYNCHRONISED not in invented.ways
     assert len(invented.timed) == 2
-    assert sum("needs a" in line for line in said) == 3
 
 
 def test_on_another_device_all_are_shown(invented: Machine) -> None:
-    found, _ = shown("cuda")
+    found = shown("cuda")
     assert found[UNSYNCHRONISED].factor == pytest.approx(0.2), "it tells less than the truth"
+    assert (found[CROWDED].reason, found[CROWDED].factor) == ("it's a CPU's", None)
     assert [(found[name].right, found[name].wrong) for name in (TF32, HALF)] == [(0.5, 0.25)] * 2
     assert [found[name].configuration.dtype for name in (TF32, HALF)] == ["tf32", "float16"]
     assert all((found[name].against or BASE).is_eager_fp32 for name in (TF32, HALF))
@@ -103,19 +100,18 @@ def test_the_slowest_of_a_crowd_counts(invented: Machine, monkeypatch: pytest.Mo
 
 def test_a_process_that_fails_is_a_reason(invented: Machine) -> None:
     invented.reasons = {CROWDED: "killed"}
-    found, said = shown("cpu")
+    found = shown("cpu")
     assert (found[CROWDED].reason, found[CROWDED].right, found[CROWDED].factor) == ("killed", None, None)
-    assert f"  {CROWDED}: killed" in said
     assert found[COLD].factor == 6.0
 
 
 def test_what_has_no_right_time_is_not_timed_wrongly(invented: Machine) -> None:
     invented.fails = lambda configuration: configuration.compiled
-    found, _ = shown("cpu")
+    found = shown("cpu")
     assert (found[WITH_COMPILING].reason or "").startswith("no float32, NCHW, compiled")
     assert WITH_COMPILING not in invented.ways
     invented.fails = lambda configuration: configuration.dtype == "tf32"
-    found, _ = shown("cuda")
+    found = shown("cuda")
     assert (found[TF32].reason or "").startswith("no tf32")
     assert found[HALF].factor == 0.5
 
@@ -163,8 +159,9 @@ def test_each_way_is_wrong_in_one_thing(calls: list[str], way: str, seconds: flo
 
 
 @pytest.mark.slow
-def test_real_wrong_timings_of_a_small_network() -> None:
-    found = {mistake.name: mistake for mistake in show_mistakes("cpu", print, "lenet5", limit=1.0)}
+def test_real_wrong_timings_of_a_small_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: [0])  # other tests run on the other cores
+    found = {mistake.name: mistake for mistake in show_mistakes("cpu", "lenet5", limit=1.0)}
     assert (found[COLD].factor or math.nan) > 1.2
     assert (found[CROWDED].factor or math.nan) > 0.5
     if machine.has_compiler():

@@ -21,6 +21,7 @@ FAST: dict[str, Any] = {"dtype": "bfloat16", "layout": "channels_last", "compile
 @pytest.fixture
 def place(make_timing: Make, make_session: Callable[..., Session]) -> Place:
     rows = [make_timing("resnet50", 1.0), make_timing("resnet50", 0.996, layout="channels_last"), make_timing("resnet50", 0.4, **FAST)]
+    rows += [make_timing("resnet50", 0.995, layout="channels_last", dtype="bfloat16")]
     rows += [make_timing("alexnet", 0.2), make_timing("lenet5", 0.001), make_timing("vgg-d", 4.0, task="training")]
     (place,) = places_of([make_session(*rows)])
     return place
@@ -61,6 +62,7 @@ def test_the_ladder_says_which_step_is_none(ledger: Ledger, place: Place) -> Non
     assert [(step["step"], step["words"], step["differs"]) for step in panel["steps"]] == [
         ("eager float32", "8 images/s", False),
         ("+ channels last", "8.03 images/s, no difference", False),
+        ("+ bfloat16", "8.04 images/s, no difference", False),
         ("+ compiled", "20 images/s, 2.50 times the first", True),
     ]
 

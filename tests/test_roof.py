@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -10,66 +9,62 @@ from typing import Any, cast
 
 import pytest
 import torch
+from torch import Tensor
 
 from bench import jobs, roof
 from bench.roof import find_all, find_copy_rate, find_roof
+from bench.workload import use_tf32
 from repro.throughput.timing import Configuration, Copy, DType, Roof
-
-Find = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What is measured here is measured shortly; what finding a roof changes for good is changed back."""
-    monkeypatch.setattr(roof, "MIN_SECONDS", 0.01)
-    threads, precision = torch.get_num_threads(), cast(Any, torch.backends).fp32_precision
+    monkeypatch.setattr(roof, "LIMIT", 0.01)
+    threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
-    cast(Any, torch.backends).fp32_precision = precision
+    use_tf32(False)
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, dict[str, Any]]]:
-    """What would be measured, each taking half a second, and a product of side 64 twice as long."""
-    made: list[tuple[str, int, dict[str, Any]]] = []
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the calls give that would be measured, each taking half a second, and a product of side 64 twice as long."""
+    made: list[Any] = []
 
-    def take(statement: str, threads: int, **names: Any) -> float:
-        made.append((statement, threads, names))
-        return 1.0 if "a" in names and len(names["a"]) == 64 else 0.5
+    def take(call: Callable[[], Tensor], device: str) -> float:
+        made.append(call())
+        return 1.0 if len(made[-1]) == 64 else 0.5
 
     monkeypatch.setattr(roof, "_median", take)
     return made
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_product_is_of_two_square_matrices_in_its_dtype(asked: list[tuple[str, int, dict[str, Any]]], dtype: DType) -> None:
+def test_a_product_is_of_two_square_matrices_in_its_dtype(asked: list[Any], dtype: DType) -> None:
     found = find_roof(dtype, "cpu", 2, (16, 64))
     assert [(product.n, product.flops) for product in found.products] == [(16, 2 * 16**3 / 0.5), (64, 2 * 64**3)]
-    assert (found.dtype, found.threads) == (dtype, 2)
-    for statement, threads, names in asked:
-        assert eval(statement, names).shape == (len(names["a"]),) * 2
-        assert threads == 2
-        assert {names["a"].dtype, names["b"].dtype} == {getattr(torch, dtype)}
+    assert (found.dtype, found.threads, torch.get_num_threads()) == (dtype, 2, 2)
+    assert [product.shape for product in asked] == [(16, 16), (64, 64)]
+    assert {product.dtype for product in asked} == {getattr(torch, dtype)}
 
 
-def test_the_roof_is_the_best_of_its_sizes(asked: list[tuple[str, int, dict[str, Any]]]) -> None:
+def test_the_roof_is_the_best_of_its_sizes(asked: list[Any]) -> None:
     assert find_roof("float32", "cpu", 1, (60, 64)).flops == 2 * 60**3 / 0.5, "the larger one is slower here"
 
 
 @pytest.mark.parametrize(("dtype", "precision"), [("tf32", "tf32"), ("float32", "ieee")])
-def test_tf32_is_on_only_where_it_is_measured(asked: list[tuple[str, int, dict[str, Any]]], dtype: DType, precision: str) -> None:
-    cast(Any, torch.backends).fp32_precision = "ieee" if precision == "tf32" else "tf32"
+def test_tf32_is_on_only_where_it_is_measured(asked: list[Any], dtype: DType, precision: str) -> None:
+    use_tf32(precision == "ieee")
     find_roof(dtype, "cpu", 1, (16,))
-    assert cast(Any, torch.backends).cuda.matmul.fp32_precision == precision
+    backends = cast(Any, torch.backends)
+    assert {backends.cuda.matmul.fp32_precision, backends.cudnn.conv.fp32_precision, backends.fp32_precision} == {precision}
 
 
-def test_a_copy_reads_and_writes_each_byte(asked: list[tuple[str, int, dict[str, Any]]]) -> None:
+def test_a_copy_reads_and_writes_each_byte(asked: list[Any]) -> None:
     assert find_copy_rate("cpu", 1, 4_000).bytes_per_second == 2 * 4_000 / 0.5
-    ((statement, _, names),) = asked
-    names["source"] *= 7
-    exec(statement, names)
-    assert names["target"].nbytes == names["source"].nbytes == 4_000
-    assert names["target"].equal(names["source"])
+    assert asked[0].nbytes == 4_000
+    assert asked[0].min() == 1
 
 
 def test_what_is_copied_fits_no_cache_by_default() -> None:
@@ -77,16 +72,14 @@ def test_what_is_copied_fits_no_cache_by_default() -> None:
     assert max(roof.SIZES) >= 4096
 
 
-def test_a_median_is_torchs_on_as_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
+def test_a_rate_is_the_median_of_three_blocks_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roof, "measure", invented_measure)
+    assert roof._median(lambda: None, "cpu") == 2.0
 
-    def make(statement: str, globals: dict[str, Any], num_threads: int) -> Any:
-        asked.append((statement, globals, num_threads))
-        return SimpleNamespace(blocked_autorange=lambda min_run_time: SimpleNamespace(times=[5.0, 1.0, 2.0]))
 
-    monkeypatch.setattr(roof, "Timer", make)
-    assert roof._median("a @ b", 3, a=1, b=2) == 2.0
-    assert asked == [("a @ b", {"a": 1, "b": 2}, 3)]
+def invented_measure(call: Callable[[], object], device: str, limit: float, fewest: int) -> Any:
+    assert (limit, fewest) == (0.01, 3)
+    return SimpleNamespace(seconds=(5.0, 1.0, 2.0))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -98,9 +91,8 @@ def test_tiny_ones_are_found_for_real(threads: int) -> None:
 
 
 def test_what_a_process_prints_are_roofs_and_a_copy_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roof, "find_roof", functools.partial(cast(Find, find_roof), sizes=(32,)))
-    monkeypatch.setattr(roof, "find_copy_rate", functools.partial(cast(Find, find_copy_rate), size=2**20))
-    found = json.loads(json.dumps(find_all("cpu", 2, ["float32", "bfloat16"])))
+    monkeypatch.setattr(roof, "COPIED", 2**20)
+    found = json.loads(json.dumps(find_all("cpu", 2, ["float32", "bfloat16"], (32,))))
     assert [Roof.model_validate(one).dtype for one in found["roofs"]] == ["float32", "bfloat16"]
     assert [Copy.model_validate(one).threads for one in found["copies"]] == [2]
     assert torch.get_num_threads() == 2
@@ -109,9 +101,10 @@ def test_what_a_process_prints_are_roofs_and_a_copy_rate(monkeypatch: pytest.Mon
 @pytest.mark.slow
 def test_a_real_process_finds_the_roof_of_this_machine() -> None:
     base = Configuration(network="lenet5", task="inference", device="cpu", batch=1, threads=1)
-    ended = jobs.run_module("bench.roof", '{"device": "cpu", "threads": 1, "dtypes": ["float32"]}', jobs.variables(base), 300.0)
+    task = {"device": "cpu", "threads": 1, "dtypes": ["float32"], "sizes": [256, 512]}
+    ended = jobs.run_module("bench.roof", json.dumps(task), jobs.variables(base), 300.0)
     assert ended.reason is None
     (found,) = (Roof.model_validate(one) for one in ended.found["roofs"])
-    assert [product.n for product in found.products] == list(roof.SIZES)
+    assert [product.n for product in found.products] == [256, 512]
     assert found.flops > 1e9
     assert Copy.model_validate(ended.found["copies"][0]).bytes_per_second > 1e8

@@ -200,7 +200,7 @@ def test_failures_are_passed_over(tried: Callable[[Cost], Tried]) -> None:
 
 
 def test_steps_of_the_ladder_differ_in_one_field_each() -> None:
-    steps = ladder(BASE, "bfloat16")
+    steps = ladder(BASE)
     assert steps[0] == BASE
     changed = [differing(one, other) for one, other in itertools.pairwise(steps)]
     assert changed == [["layout"], ["dtype"], ["compiled"], ["allocator"]]

@@ -134,15 +134,25 @@ def test_the_ladder_adds_one_thing_at_a_time(ledger: Ledger, make_timing: Make, 
     assert place.ladder("training", ledger) == []
 
 
-def test_missing_steps_are_left_out_and_others_rows_not_taken(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+def test_the_ladder_ends_at_the_first_step_that_is_missing_and_takes_no_other_row(
+    ledger: Ledger, make_timing: Make, make_session: MakeSession
+) -> None:
     rows = climb(make_timing, "bfloat16")
     other = make_timing("resnet50", 0.3, batch=1, dtype="bfloat16", layout="channels_last")
     steps = place_of(make_session(*rows[:2], other, *rows[3:])).ladder("inference", ledger)
-    assert [step.name for step in steps] == ["eager float32", "+ channels last", "+ compiled", "+ memory kept"]
+    assert [step.name for step in steps] == ["eager float32", "+ channels last"]
 
 
-def test_the_half_precision_is_that_of_the_fastest_row(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
-    rows = [*climb(make_timing, "bfloat16"), make_timing("resnet50", 0.01, dtype="float16", layout="channels_last")]
-    assert [step.name for step in place_of(make_session(*rows)).ladder("inference", ledger)][2:] == ["+ float16"]
-    rows[-1] = make_timing("resnet50", 0.01, compiled=True)
-    assert "+ bfloat16" in [step.name for step in place_of(make_session(*rows)).ladder("inference", ledger)]
+def test_machines_of_one_name_with_other_instructions_or_torch_are_apart(make_timing: Make, make_session: MakeSession) -> None:
+    others = [make_session(make_timing(), **{key: value}) for key, value in (("instructions", "amx_bf16"), ("torch", "3.0"))]
+    names = [place.name for place in places_of([make_session(make_timing()), *others])]
+    assert len(set(names)) == 3
+    assert sum("amx_bf16" in name for name in names) == sum("torch 3.0" in name for name in names) == 1
+
+
+def test_what_a_search_had_no_time_for_is_counted(make_timing: Make, make_session: MakeSession) -> None:
+    base = make_timing("resnet50").configuration
+    left = [base.model_copy(update=change) for change in ({"compiled": True}, {"dtype": "bfloat16"}, {"batch": 1, "compiled": True})]
+    timed_later = make_session(make_timing("resnet50", compiled=True))
+    place = place_of(make_session(make_timing("resnet50"), untried=tuple(left)), timed_later)
+    assert place.untried(base) == 1

@@ -152,8 +152,18 @@ def test_at_least_one_block_is_sampled_however_slow_it_is(clock: Clock) -> None:
 
 
 def test_a_block_that_would_end_after_the_limit_is_not_begun(clock: Clock) -> None:
-    measure(Call(clock, itertools.repeat(4.0)), "cpu", 14.0)
-    assert clock.now <= 4.0 + 14.0
+    found = measure(Call(clock, itertools.cycle([0.9, 1.1])), "cpu", 20.0)
+    assert clock.now <= 1.1 + 20.0
+    assert len(found.seconds) > 6
+
+
+def test_six_blocks_are_sampled_even_where_that_takes_longer_than_the_limit_but_not_five_times(clock: Clock) -> None:
+    found = measure(Call(clock, itertools.cycle([3.5, 4.5])), "cpu", 14.0)
+    assert (len(found.seconds), found.reached) == (6, False)
+    before = clock.now
+    found = measure(Call(clock, itertools.repeat(4.0)), "cpu", 2.0)
+    assert len(found.seconds) < 6
+    assert clock.now - before <= 4.0 + 5 * 2.0
 
 
 # ---------------------------------------------------------------- glances

@@ -64,7 +64,7 @@ def test_a_copy_to_the_device_has_a_column(ledger: Ledger, make_timing: Make, ma
     assert "copy to the device, ms/batch |" in written
     assert rows_in(written)[0][-1] == "12.3"
     assert rows_in(written)[0][2] == "", "CPU threads say nothing there"
-    assert "`repro bench --device cuda`, `repro report`" in written
+    assert "`repro bench --again --device cuda`, `repro report`" in written
     assert "copy to the device" not in page(ledger, make_session(make_timing()))
 
 

@@ -24,21 +24,30 @@ LEAD = f"""\
 Images are noise that lies ready in memory: loading and decoding them isn't timed. *Eager float32* is what a beginner's code does: \
 float32, NCHW, nothing compiled, nothing set, all threads. *Fastest* is the fastest of all configurations that were timed at the same \
 batch. Every row of every record stands in {link("Every timing", "timings.md")}."""
-METHOD = f"""\
-- A row is one configuration in a process of its own. A sample is a block of calls of at least 100 ms. The time is the median of the \
-blocks; ± is the half-width of its 95 % interval (order statistics). Sampling ends at ±{100 * HALF_WIDTH:.0f} % or at a time limit; \
-what a search sees to be slower than another way gets little time.
-- The first call, which holds compiling and autotuning, has a column of its own and is in no rate.
-- FLOP/s count {FLOPS_PER_MAC} for each multiply-accumulate of the convolutions and fully connected layers, and \
-{FLOPS_PER_MAC_TRAINED} in training. The roof is the best median rate of square matrix products of the same dtype and threads, measured in \
-the same session; a share is the row's FLOP/s over it.
-- In training *bfloat16* and *float16* are autocast's: weights stay float32. In inference the weights have that dtype too.
-- Peak memory is that of the whole process on a CPU, and the allocator's on a device.
-- The noise floor is the largest difference between medians of one and the same configuration, timed several times (A/A). What differs \
-by less prints as *no difference*.
-- A row is flagged where its blocks vary by more than {100 * MOST_VARIATION:.0f} % (coefficient of variation), where ±\
-{100 * HALF_WIDTH:.0f} % wasn't reached, and where other processes used more than {100 * MOST_OTHERS:.0f} % of the machine.
-- Machines stand side by side, named by their hardware. A ratio holds rows of one machine; only a crossover compares two, and says so."""
+METHOD = "\n".join(
+    (
+        "- A row is one configuration in a process of its own. A sample is a block of calls of at least 100 ms. The time is the median of "
+        "the blocks; ± is the half-width of its 95 % interval (order statistics) within that process, somewhat optimistic, since sampling "
+        f"ends as soon as it's ±{100 * HALF_WIDTH:.0f} %, or at a time limit. What a search sees to be slower than another way gets "
+        "little time.",
+        "- The first call, which holds compiling and autotuning, has a column of its own and is in no rate. Compiled code stays on disk, "
+        "so that a first call may be shorter in a later session. On CUDA, all but eager float32 lets cuDNN "
+        "choose its algorithms by trying.",
+        f"- FLOP/s count {FLOPS_PER_MAC} for each multiply-accumulate of the convolutions and fully connected layers, and "
+        f"{FLOPS_PER_MAC_TRAINED} in training, by convention, although nothing needs the gradient of the images. The roof is the best "
+        "median rate of square matrix products of the same dtype and threads, measured in the same session; a "
+        "share is the row's FLOP/s over it.",
+        "- In training *bfloat16* and *float16* are autocast's: weights stay float32. In inference the weights have that dtype too.",
+        "- Peak memory is that of the whole process on a CPU, and the allocator's on a device.",
+        "- The noise floor is the largest difference between medians of one and the same configuration, timed in new processes from the "
+        "start of a session to its end (A/A): it holds what other processes, and other virtual machines of the host, do to a timing. What "
+        "differs by less prints as *no difference*; between rows of two sessions the floor is that of both A/A runs together.",
+        f"- A row is flagged where its blocks vary by more than {100 * MOST_VARIATION:.0f} % (coefficient of variation), where "
+        f"±{100 * HALF_WIDTH:.0f} % wasn't reached, and where others used more than {100 * MOST_OTHERS:.0f} % of the machine.",
+        "- Machines stand side by side, named by their hardware. A ratio holds rows of one machine; only a crossover compares two, and "
+        "says so.",
+    )
+)
 
 
 def write_throughput(judged: Judged) -> str:

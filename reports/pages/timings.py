@@ -39,8 +39,10 @@ def write_timings(judged: Judged) -> str:
 
 
 def bench_command(place: Place, more: str = "") -> str:
-    """What times this place's device: ``repro bench --device cuda``."""
-    return f"repro bench{'' if place.device == 'cpu' else f' --device {place.device}'}{more}"
+    """What times this place's device anew: ``repro bench --again --device cuda``."""
+    if place.source == "pytest-benchmark":
+        return "pytest bench/test_throughput.py --benchmark-json FILE"
+    return f"repro bench --again --device {place.device}{more}"
 
 
 def row_cells(row: Row, ledger: Ledger) -> list[str]:

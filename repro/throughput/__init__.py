@@ -6,4 +6,6 @@
 ``traffic``     least bytes that a network moves, for the roofline
 ``planner``     days that each paper's training recipe takes
 ``crossover``   the batch from which a GPU is faster than the CPU
+``lines``       a session for the terminal, and as JSON
+``pytest_json`` what pytest-benchmark wrote, as a session
 """

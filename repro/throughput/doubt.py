@@ -45,7 +45,7 @@ def flags(row: Timing) -> list[str]:
         width = f"±{percent(row.half_width)}, " if row.interval else "fewer than six blocks, "
         found.append(f"{width}{100 * HALF_WIDTH:.0f} % not reached{': only glanced at' if row.glanced else ''}")
     if row.others is not None and row.others > MOST_OTHERS:
-        found.append(f"other processes used {100 * row.others:.0f} % of the machine")
+        found.append(f"others used {100 * row.others:.0f} % of the machine")
     reasons = dict.fromkeys(reason for clocks in row.clocks for reason in clocks.throttled)
     return [*found, f"throttled: {', '.join(reasons)}"] if reasons else found
 
@@ -61,8 +61,14 @@ def ratio_words(slow: float, fast: float, floor: float | None) -> str:
 
 
 def larger_floor(*sessions: Session) -> float | None:
-    """The largest of the noise floors that are known; None where none is."""
-    return max((session.floor for session in sessions if session.floor is not None), default=None)
+    """The noise floor of rows of several sessions: the largest relative difference between medians of one configuration of their A/A
+    runs, whichever session they are from, since a machine may be slower an hour later. None where nothing was timed twice."""
+    medians: dict[tuple[str, Configuration], list[float]] = defaultdict(list)
+    for session in sessions:
+        for timing in session.same:
+            if timing.is_timed:
+                medians[session.environment.hardware, timing.configuration].append(timing.median)
+    return max((max(same) / min(same) - 1 for same in medians.values() if len(same) > 1), default=None)
 
 
 def percent(part: float) -> str:

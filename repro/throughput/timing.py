@@ -1,6 +1,6 @@
 """One timed configuration, and the session that it belongs to: raw samples, the machine's roof and its noise floor.
 
-A session is one run of ``repro bench`` on one device: ``reports/records/<hardware>/timing/<number>.json``. The file is replaced, whole,
+A session is one run of ``repro bench`` on one device: ``reports/records/<hardware>/timing/001.json``. The file is replaced, whole,
 after each row, so that an interrupt keeps the rows that are finished; once the session has ended nobody changes it.
 """
 
@@ -82,7 +82,8 @@ class Timing(Part):
     counts the calls before. ``first_call`` holds compiling and autotuning. ``reached``: the half-width of the median's 95 % interval came
     to within 2 % before the time limit. ``glanced``: it was slower than another, so it got little time. ``transfer``: seconds in which a
     batch is copied to the device. ``peak_memory``: bytes, the whole
-    process on a CPU, the allocator's on a device. ``others``: what part of all cores other processes used meanwhile. ``spent``: seconds
+    process on a CPU, the allocator's on a device. ``others``: what part of all cores other processes, or other
+    virtual machines of the host, used meanwhile. ``spent``: seconds
     from the start of the process to its end. A row that is timed has samples, one that failed a reason.
     """
 
@@ -146,7 +147,8 @@ class Timing(Part):
         return Interval(batch / self.interval.high, batch / self.interval.low) if self.interval else None
 
     def flops(self, macs: int) -> float:
-        """FLOP/s of a network with so many MACs an image: 2 a MAC, and three times as many in training."""
+        """FLOP/s of a network with so many MACs an image: 2 a MAC, and by convention three times as many in training, although nothing
+        needs the gradient of the images themselves."""
         each = FLOPS_PER_MAC if self.configuration.task == "inference" else FLOPS_PER_MAC_TRAINED
         return each * macs * self.images_per_second
 
@@ -195,8 +197,8 @@ class Mistake(Part):
 
 
 class Session(Part):
-    """One run of ``repro bench`` on one device. ``same``: the A/A run, one configuration timed several times, each in a process of its
-    own. ``source`` says which timer's samples these are."""
+    """One run of ``repro bench`` on one device. ``same``: the A/A run, one configuration timed again and again while the session lasts,
+    each time in a process of its own. ``untried``: what the search had no time for. ``source`` says which timer's samples these are."""
 
     format: Literal[1] = 1
     kind: Literal["timing"] = "timing"
@@ -208,6 +210,7 @@ class Session(Part):
     copies: tuple[Copy, ...] = ()
     same: tuple[Timing, ...] = ()
     rows: tuple[Timing, ...] = ()
+    untried: tuple[Configuration, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
 
     @property
@@ -230,6 +233,12 @@ class Session(Part):
         if not row.is_timed or roof is None or row.configuration.network not in ledger.networks:
             return None
         return row.flops(ledger.network(row.configuration.network).macs) / roof
+
+
+def free_name(folder: Path) -> Path:
+    """The next name of a session in a folder: ``001.json``, ``002.json``, ..."""
+    taken = [int(path.stem[:3]) for path in folder.glob("[0-9][0-9][0-9]*.json")]
+    return folder / f"{max(taken, default=0) + 1:03d}.json"
 
 
 def load_sessions(folder: Path) -> tuple[Session, ...]:
