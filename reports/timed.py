@@ -15,7 +15,7 @@ from typing import Any, get_args
 from reports import wording
 from repro.records import folder_of
 from repro.tables import Ledger, Network
-from repro.throughput.doubt import Key, baseline, differ, fastest, group, larger_floor, ratio_words
+from repro.throughput.doubt import Key, are_apart, baseline, fastest, group, larger_floor, speed_up
 from repro.throughput.timing import Configuration, DType, Session, Task, Timing
 
 TASKS: tuple[Task, ...] = get_args(Task)
@@ -195,13 +195,13 @@ def times(slow: Row, fast: Row) -> str:
 
     The floor is that of both sessions together.
     """
-    words = ratio_words(slow.timing.median, fast.timing.median, larger_floor(slow.session, fast.session))
+    words = speed_up(slow.timing, fast.timing, larger_floor(slow.session, fast.session))
     return f"{words} times" if words[0].isdigit() else words
 
 
 def is_step(before: Row, after: Row) -> bool:
     """Whether two rows differ by more than noise."""
-    return differ(before.timing.median, after.timing.median, larger_floor(before.session, after.session))
+    return are_apart(before.timing, after.timing, larger_floor(before.session, after.session))
 
 
 def is_small(network: Network) -> bool:

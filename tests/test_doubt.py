@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from repro import Ledger
-from repro.throughput.doubt import baseline, differ, doubts, fastest, fastest_by_network, flags, group, larger_floor, ratio_words
+from repro.throughput.doubt import baseline, differ, doubts, fastest, fastest_by_network, flags, group, larger_floor, speed_up
 from repro.throughput.timing import Clocks, Session, Timing
 
 MakeTiming = Callable[..., Timing]
@@ -53,11 +53,22 @@ def test_the_two_timings_that_make_the_floor_do_not_differ(make_session: MakeSes
     assert not differ(session.same[0].median, session.same[1].median, session.floor)
 
 
-def test_ratios_within_the_floor_are_no_difference() -> None:
-    assert ratio_words(0.72, 0.5, 0.04) == "1.44"
-    assert ratio_words(0.51, 0.5, 0.04) == "no difference"
-    assert ratio_words(0.51, 0.5, None) == "1.02"
-    assert ratio_words(0.5, 1.0, 0.04) == "0.50"  # what is called fast isn't
+def test_ratios_within_the_floor_are_no_difference(make_timing: MakeTiming) -> None:
+    def words(slow: float, fast: float, floor: float | None) -> str:
+        return speed_up(make_timing(seconds=slow), make_timing(seconds=fast), floor)
+
+    assert words(0.72, 0.5, 0.04) == "1.44"
+    assert words(0.51, 0.5, 0.04) == "no difference"
+    assert words(0.51, 0.5, None) == "1.02"
+    assert words(0.5, 1.0, 0.04) == "0.50"  # what is called fast isn't
+
+
+def test_rows_whose_intervals_overlap_are_no_difference(make_timing: MakeTiming) -> None:
+    wide = make_timing(seconds=tuple(0.5 + 0.05 * number for number in range(-5, 6)))
+    near, far, few = make_timing(seconds=0.6), make_timing(seconds=0.9), make_timing(seconds=(0.6, 0.6))
+    assert speed_up(near, wide, 0.01) == "no difference"
+    assert speed_up(far, wide, 0.01) == "1.80"
+    assert speed_up(few, wide, 0.01) == "1.20", "without an interval the floor decides"
 
 
 def test_the_floor_of_two_sessions_holds_what_lies_between_them(make_timing: MakeTiming, make_session: MakeSession) -> None:

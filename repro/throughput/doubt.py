@@ -55,9 +55,17 @@ def differ(a: float, b: float, floor: float | None) -> bool:
     return floor is None or max(a, b) / min(a, b) - 1 > floor
 
 
-def ratio_words(slow: float, fast: float, floor: float | None) -> str:
-    """How many times as fast the second is: ``1.44``, or ``no difference`` within the noise floor."""
-    return f"{slow / fast:.2f}" if differ(slow, fast, floor) else "no difference"
+def are_apart(one: Timing, other: Timing, floor: float | None) -> bool:
+    """Whether the medians of two timed rows differ by more than the noise floor, and their intervals, where they have one, don't
+    overlap."""
+    a, b = one.interval, other.interval
+    overlap = a is not None and b is not None and a.low <= b.high and b.low <= a.high
+    return differ(one.median, other.median, floor) and not overlap
+
+
+def speed_up(slow: Timing, fast: Timing, floor: float | None) -> str:
+    """How many times as fast the second row is: ``1.44``, or ``no difference`` where they aren't apart."""
+    return f"{slow.median / fast.median:.2f}" if are_apart(slow, fast, floor) else "no difference"
 
 
 def larger_floor(*sessions: Session) -> float | None:

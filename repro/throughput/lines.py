@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from repro.tables import Ledger
-from repro.throughput.doubt import baseline, doubts, fastest, flags, group, percent, ratio_words
+from repro.throughput.doubt import baseline, doubts, fastest, flags, group, percent, speed_up
 from repro.throughput.timing import Session, Timing
 
 
@@ -58,7 +58,7 @@ def _result(session: Session, ledger: Ledger, eager: Timing | None, best: Timing
     share = session.share(best, ledger)
     parts = [f"{best.images_per_second:,.1f} images/s ({best.configuration.how})"]
     if eager is not None and eager is not best:
-        words = ratio_words(eager.median, best.median, session.floor)
+        words = speed_up(eager, best, session.floor)
         words = (
             f"{words} times the {eager.images_per_second:,.1f}"
             if words[0].isdigit()
