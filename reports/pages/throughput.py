@@ -41,7 +41,8 @@ METHOD = "\n".join(
         "- Peak memory is that of the whole process on a CPU, and the allocator's on a device.",
         "- The noise floor is the largest difference between medians of one and the same configuration, timed in new processes from the "
         "start of a session to its end (A/A): it holds what other processes, and other virtual machines of the host, do to a timing. What "
-        "differs by less, or whose intervals overlap, prints as *no difference*; between rows of two sessions the floor is that of both A/A runs together.",
+        "differs by less, or whose intervals overlap, prints as *no difference*; between rows of two sessions the floor is that "
+        "of both A/A runs together.",
         f"- A row is flagged where its blocks vary by more than {100 * MOST_VARIATION:.0f} % (coefficient of variation), where "
         f"±{100 * HALF_WIDTH:.0f} % wasn't reached, and where others used more than {100 * MOST_OTHERS:.0f} % of the machine.",
         "- Machines stand side by side, named by their hardware. A ratio holds rows of one machine; only a crossover compares two, and "
