@@ -42,10 +42,12 @@ def use_device(device: str) -> None:
 
 
 def use_tf32(yes: bool) -> None:
-    """Whether a device may round the operands of float32 products; torch's defaults differ between products and convolutions."""
-    backends: Any = torch.backends
-    for part in (backends, backends.cudnn.conv, backends.cuda.matmul):
-        part.fp32_precision = "tf32" if yes else "ieee"
+    """Whether a device may round the operands of float32 products; torch's defaults differ between products and convolutions.
+
+    By the flags that all versions have: where the newer ``fp32_precision`` is set, torch.compile and torch.export can't read the flags.
+    """
+    torch.backends.cudnn.allow_tf32 = yes
+    torch.backends.cuda.matmul.allow_tf32 = yes
 
 
 def make_images(configuration: Configuration) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -145,3 +145,18 @@ def make_session(make_timing: Callable[..., Timing]) -> Callable[..., Session]:
         return Session.model_validate(made | changes)
 
     return make
+
+
+@pytest.fixture
+def torch_as_it_was() -> Iterator[None]:
+    """What a timing changes in torch for good, since it has a process of its own, is changed back for the tests that follow."""
+    import torch
+    import torch._inductor.config as inductor
+
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    tf32 = cudnn.allow_tf32, matmul.allow_tf32
+    rest = torch.get_num_threads(), cudnn.benchmark, inductor.cpp.threads, inductor.freezing
+    yield
+    cudnn.allow_tf32, matmul.allow_tf32 = tf32
+    threads, cudnn.benchmark, inductor.cpp.threads, inductor.freezing = rest
+    torch.set_num_threads(threads)

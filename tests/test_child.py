@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import psutil
 import pytest
@@ -18,19 +17,11 @@ from bench import child
 from bench.child import answer, peak_memory, reason_of, time_configuration
 from repro.throughput.timing import Configuration, Timing
 
+pytestmark = pytest.mark.usefixtures("torch_as_it_was")
+
 LENET = Configuration(network="lenet5", task="inference", device="cpu", batch=2, threads=1)
 
 
-@pytest.fixture
-def settings() -> Iterator[None]:
-    """What timing changes for good."""
-    threads, precision = torch.get_num_threads(), cast(Any, torch.backends).fp32_precision
-    yield
-    torch.set_num_threads(threads)
-    cast(Any, torch.backends).fp32_precision = precision
-
-
-@pytest.mark.usefixtures("settings")
 def test_what_is_found_are_the_fields_of_a_row() -> None:
     found = json.loads(json.dumps(time_configuration(LENET, 0.5, 1e9)))
     row = Timing.model_validate({"configuration": LENET, "outcome": "timed"} | found)
@@ -44,7 +35,6 @@ def test_what_is_found_are_the_fields_of_a_row() -> None:
     assert (row.transfer, row.clocks) == (None, ()), "a CPU copies nothing and has no clocks that are watched"
 
 
-@pytest.mark.usefixtures("settings")
 def test_the_bar_to_beat_is_passed_on() -> None:
     assert time_configuration(LENET, 0.5, 1e-9)["glanced"]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
@@ -16,15 +16,13 @@ from bench.roof import find_all, find_copy_rate, find_roof
 from bench.workload import use_tf32
 from repro.throughput.timing import Configuration, Copy, DType, Roof
 
+pytestmark = pytest.mark.usefixtures("torch_as_it_was")
+
 
 @pytest.fixture(autouse=True)
-def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is measured here is measured shortly; what finding a roof changes for good is changed back."""
+def settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured here is measured shortly."""
     monkeypatch.setattr(roof, "LIMIT", 0.01)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    use_tf32(False)
 
 
 @pytest.fixture
@@ -57,8 +55,7 @@ def test_the_roof_is_the_best_of_its_sizes(asked: list[Any]) -> None:
 def test_tf32_is_on_only_where_it_is_measured(asked: list[Any], dtype: DType, precision: str) -> None:
     use_tf32(precision == "ieee")
     find_roof(dtype, "cpu", 1, (16,))
-    backends = cast(Any, torch.backends)
-    assert {backends.cuda.matmul.fp32_precision, backends.cudnn.conv.fp32_precision, backends.fp32_precision} == {precision}
+    assert torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is (precision == "tf32")
 
 
 def test_a_copy_reads_and_writes_each_byte(asked: list[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -18,13 +18,7 @@ DTYPES: tuple[DType, ...] = ("float32", "bfloat16", "float16")
 LAYOUTS: tuple[Layout, ...] = ("contiguous", "channels_last")
 
 
-@pytest.fixture(autouse=True)
-def settings() -> Iterator[None]:
-    """What ``prepare`` changes for good."""
-    threads, precision = torch.get_num_threads(), cast(Any, torch.backends).fp32_precision
-    yield
-    torch.set_num_threads(threads)
-    cast(Any, torch.backends).fp32_precision = precision
+pytestmark = pytest.mark.usefixtures("torch_as_it_was")
 
 
 @pytest.fixture
@@ -165,8 +159,7 @@ def test_tf32_is_on_for_products_and_convolutions_or_off_for_both(dtype: str, pr
     prepare(
         Configuration.model_validate({"network": "lenet5", "task": "inference", "device": "cpu", "batch": 1, "threads": 1, "dtype": dtype})
     )
-    backends = cast(Any, torch.backends)
-    assert [place.fp32_precision for place in (backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul)] == [precision] * 3
+    assert torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is (precision == "tf32")
 
 
 @pytest.mark.slow
