@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 import math
 import re
+import statistics
 import sys
-import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 from bench import nvidia
-from bench.timer import measure, synchronise
+from bench.timer import by_clock, measure
 from bench.workload import make_images, prepare
 from repro.throughput.timing import Configuration
 
@@ -32,13 +33,7 @@ def time_configuration(configuration: Configuration, limit: float, beat: float) 
     call = prepare(configuration)
     watch = nvidia.Watch(configuration.device)
     samples = measure(call, configuration.device, limit, watch.look, beat)
-    return {
-        "seconds": samples.seconds,
-        "calls": samples.calls,
-        "warm_up": samples.warm_up,
-        "first_call": samples.first_call,
-        "reached": samples.reached,
-        "glanced": samples.glanced,
+    return asdict(samples) | {
         "peak_memory": _or_none(lambda: peak_memory(configuration.device)),
         "transfer": _or_none(lambda: _transfer(configuration)),
         "clocks": [clocks.model_dump() for clocks in watch.seen],
@@ -77,21 +72,15 @@ def _transfer(configuration: Configuration) -> float | None:
     images = make_images(configuration)
     images = images.pin_memory() if torch.cuda.is_available() else images
 
-    def once() -> float:
-        synchronise(configuration.device)
-        start = time.perf_counter()
-        images.to(configuration.device, non_blocking=True)
-        synchronise(configuration.device)
-        return time.perf_counter() - start
-
-    return sorted(once() for _ in range(11))[5]
+    time_block = by_clock(configuration.device)
+    return statistics.median(time_block(lambda: images.to(configuration.device, non_blocking=True), 1) for _ in range(11))
 
 
 def answer(work: Callable[[], dict[str, Any]]) -> None:
     """Prints what the work gives, or why it doesn't."""
     try:
         found = work()
-    except (Exception, MemoryError) as error:
+    except Exception as error:
         found = {"reason": reason_of(error)}
     print(json.dumps(found), flush=True)
 

@@ -10,14 +10,13 @@ from typing import Any
 
 import psutil
 import pytest
-import torch
 
 from bench import jobs, search
-from bench.roof import find_copy_rate, find_roof
+from bench.roof import find_all
 from repro import machine
 from repro.tables import load_ledger
 from repro.throughput.pytest_json import SESSION
-from repro.throughput.timing import DType, Session
+from repro.throughput.timing import Session
 
 #: Sizes of the matrix products whose best rate is the roof: fewer than those of `repro bench`, to take seconds.
 SIZES = (512, 1024, 2048, 4096)
@@ -65,16 +64,12 @@ def about() -> Callable[[str], Session]:
 
 def _measure(device: str) -> Session:
     base = search.eager(load_ledger().network("resnet18"), "inference", device)
-    torch.set_num_threads(base.threads)
-    dtypes: list[DType] = ["float32", *search.half_dtypes(device)]
-    possible = [dtype for dtype in dtypes if jobs.impossible(base.model_copy(update={"dtype": dtype})) is None]
     return Session(
         source="pytest-benchmark",
         device=device,
         environment=machine.environment(device),
         memory=psutil.virtual_memory().total,
-        roofs=tuple(find_roof(dtype, device, base.threads, SIZES) for dtype in possible),
-        copies=(find_copy_rate(device, base.threads),),
+        **find_all(device, base.threads, jobs.possible_dtypes(base), SIZES),
     )
 
 

@@ -17,8 +17,9 @@ from typing import Any
 import psutil
 import torch
 
+from bench.search import half_dtypes
 from repro import machine
-from repro.throughput.timing import Configuration, Timing
+from repro.throughput.timing import Configuration, DType, Timing
 
 #: Seconds after which a process that has measured for so long, or still compiles, is taken for one that hangs.
 PATIENCE = 900.0
@@ -61,6 +62,12 @@ def impossible(configuration: Configuration) -> str | None:
     if configuration.dtype == "bfloat16" and on_cpu and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return "this CPU has no instructions that torch's bfloat16 convolutions need"
     return None
+
+
+def possible_dtypes(configuration: Configuration) -> list[DType]:
+    """The dtypes in which this can be tried on this machine."""
+    dtypes: list[DType] = ["float32", *half_dtypes(configuration.device)]
+    return [dtype for dtype in dtypes if impossible(configuration.model_copy(update={"dtype": dtype})) is None]
 
 
 def variables(configuration: Configuration) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Which configurations are timed: eager float32, what a search for the fastest one tries, the ladder, and the full grid."""
+"""Which configurations are timed: eager float32, what a search for the fastest one tries, and the full grid."""
 
 from __future__ import annotations
 
@@ -11,25 +11,20 @@ import torch
 
 from repro import machine
 from repro.tables import Network
-from repro.throughput.timing import Configuration, DType, Task, Timing
+from repro.throughput.doubt import is_small
+from repro.throughput.timing import EAGER, Configuration, DType, Roof, Task, Timing, Way
 
-#: The eleven networks of `repro bench --quick`, the networks that get the full grid, and the one whose steps are shown as a ladder.
+#: The eleven networks of `repro bench --quick`, and the networks that get the full grid.
 #: The first is compiled quickly, since what is found with it guides the search for the others.
 QUICK = ("resnet18", "alexnet", "resnet34", "resnet50", "vgg-a", "vgg-b", "vgg-c", "vgg-d", "vgg-e", "resnet101", "resnet152")
 GRID = ("lenet5", "resnet20", "resnet50", "vgg-d")
-LADDER = "resnet50"
 
-#: Images of a batch, by device and side of the image: large enough to fill two cores or a GPU, small enough to be timed in seconds.
-LARGE_SIDE = 100
+#: Images of a batch, by device and size of the image: large enough to fill two cores or a GPU, small enough to be timed in seconds.
 BATCHES: dict[str, dict[str, int]] = {"cpu": {"large": 4, "small": 128}, "other": {"large": 64, "small": 1024}}
 GRID_BATCHES: dict[str, dict[str, tuple[int, ...]]] = {
     "cpu": {"large": (1, 4), "small": (1, 128)},
     "other": {"large": (1, 4, 16, 64, 256), "small": (1, 128, 1024)},
 }
-
-#: How a network is computed: names and values of fields of a Configuration.
-Way = tuple[tuple[str, object], ...]
-EAGER: Way = (("dtype", "float32"), ("layout", "contiguous"), ("compiled", False), ("allocator", "default"))
 
 #: Times a configuration, thoroughly only if it beats so many seconds a call.
 Try = Callable[[Configuration, float | None], Timing]
@@ -37,7 +32,7 @@ Try = Callable[[Configuration, float | None], Timing]
 
 def batch_for(network: Network, device: str) -> int:
     """The batch at which configurations of a network are compared."""
-    return BATCHES[_kind(device)][_side(network)]
+    return BATCHES[_kind(device)]["small" if is_small(network) else "large"]
 
 
 def eager(network: Network, task: Task, device: str, batch: int | None = None) -> Configuration:
@@ -51,17 +46,16 @@ def half_dtypes(device: str) -> list[DType]:
     return ["bfloat16", "float16"] if torch.device(device).type == "cpu" else ["tf32", "bfloat16", "float16"]
 
 
-def ladder(base: Configuration) -> list[Configuration]:
-    """From eager float32 on, one change a step: layout, bfloat16, compiling, memory."""
-    steps: list[dict[str, object]] = [{}, {"layout": "channels_last"}, {"dtype": "bfloat16"}, {"compiled": True}, {"allocator": "keep"}]
-    merged: dict[str, object] = {}
-    return [base.model_copy(update=dict(merged := merged | step)) for step in steps]
+def by_roof(roofs: Iterable[Roof]) -> list[DType]:
+    """The dtypes of these roofs, the one with the highest first; of several roofs of a dtype the last counts."""
+    latest = {roof.dtype: roof.flops for roof in roofs}
+    return sorted(latest, key=lambda dtype: latest[dtype], reverse=True)
 
 
 def grid(network: Network, task: Task, device: str, batch: int | None = None) -> Iterator[Configuration]:
     """Every combination of dtype, layout, eager or compiled, batch, CPU threads and allocator, the cheap ones first."""
     all_cores = len(machine.cores())
-    batches = GRID_BATCHES[_kind(device)][_side(network)] if batch is None else (batch,)
+    batches = GRID_BATCHES[_kind(device)]["small" if is_small(network) else "large"] if batch is None else (batch,)
     counts = sorted({1, all_cores}, reverse=True) if torch.device(device).type == "cpu" else [all_cores]
     dtypes: list[DType] = ["float32", *half_dtypes(device)]
     kinds = itertools.product((False, True), counts, batches, ("default", "keep"), ("contiguous", "channels_last"), dtypes)
@@ -75,7 +69,7 @@ def candidates(base: Configuration, dtypes: Sequence[DType], gains: Mapping[Way,
     the one with the highest roof first, compiled and eager."""
     last = base.model_copy(update={"layout": "channels_last"})
     known = sorted((way for way, gain in gains.items() if gain > 1), key=lambda way: gains[way], reverse=True)
-    wanted = [base.model_copy(update=dict(way)) for way in known]
+    wanted = [base.in_way(way) for way in known]
     wanted += [last.model_copy(update={"dtype": dtypes[0], "compiled": compiled}) for compiled in (True, False)]
     wanted += [last.model_copy(update={"dtype": dtype, "compiled": compiled}) for dtype in dtypes[1:] for compiled in (False, True)]
     wanted += [base.model_copy(update={"dtype": dtypes[0], "compiled": True})]
@@ -106,25 +100,16 @@ def find_fastest(base: Timing, wanted: Sequence[Configuration], attempt: Try, le
     return []
 
 
-def way_of(configuration: Configuration) -> Way:
-    """How a network is computed, whatever the network."""
-    return tuple((name, getattr(configuration, name)) for name in ("dtype", "layout", "compiled", "allocator"))
-
-
 def gains_of(rows: Iterable[Timing], task: Task) -> dict[Way, float]:
     """How many times as fast as eager float32 each way was, the geometric mean over networks, at equal batch and threads."""
     timed = {row.configuration: row for row in rows if row.is_timed and row.configuration.task == task}
     found: dict[Way, list[float]] = {}
     for configuration, row in timed.items():
-        base = timed.get(configuration.model_copy(update=dict(EAGER)))
+        base = timed.get(configuration.in_way(EAGER))
         if base is not None and base is not row:
-            found.setdefault(way_of(configuration), []).append(base.median / row.median)
+            found.setdefault(configuration.way, []).append(base.median / row.median)
     return {way: statistics.geometric_mean(each) for way, each in found.items()}
 
 
 def _kind(device: str) -> str:
     return "cpu" if torch.device(device).type == "cpu" else "other"
-
-
-def _side(network: Network) -> str:
-    return "large" if network.input[-1] > LARGE_SIDE else "small"

@@ -17,10 +17,22 @@ from bench import jobs, search
 from bench.exhibit import show_mistakes
 from bench.roof import SIZES
 from repro import machine
-from repro.files import write_atomically, write_once
-from repro.records import folder_of
 from repro.tables import Network, load_ledger
-from repro.throughput.timing import Configuration, Copy, DType, Mistake, Roof, Session, Task, Timing, free_name, load_sessions
+from repro.throughput.doubt import MOST_OTHERS
+from repro.throughput.steps import CLIMBED, ladder
+from repro.throughput.timing import (
+    Configuration,
+    Copy,
+    DType,
+    Mistake,
+    Roof,
+    Session,
+    Task,
+    Timing,
+    load_sessions,
+    sessions_of,
+    write_session,
+)
 
 #: The A/A run: the network whose eager float32 is timed at the start, at the end, and whenever so many seconds have gone by.
 SAME_NETWORK, SAME_EVERY = "resnet18", 240.0
@@ -88,9 +100,8 @@ class Bench:
             self.time_the_same()
         if self.session.copy_rate(threads) is None and threads not in self.roofless:
             self.tell(f"roof of matrix products and memory copy, {threads} threads ...")
-            dtypes: list[DType] = [dtype for dtype in ("float32", *search.half_dtypes(self.plan.device)) if self._has(dtype, threads)]
-            task = {"device": self.plan.device, "threads": threads, "dtypes": dtypes, "sizes": SIZES}
             base = Configuration(network=SAME_NETWORK, task="inference", device=self.plan.device, batch=1, threads=threads)
+            task = {"device": self.plan.device, "threads": threads, "dtypes": jobs.possible_dtypes(base), "sizes": SIZES}
             ended = jobs.run_module("bench.roof", json.dumps(task), jobs.variables(base), ROOF_PATIENCE)
             if ended.reason is not None:
                 self.roofless.add(threads)
@@ -100,10 +111,6 @@ class Bench:
             self.tell("  " + ", ".join(f"{roof.dtype} {roof.flops / 1e9:,.0f} GFLOP/s" for roof in roofs))
             self._save(roofs=(*self.session.roofs, *roofs), copies=(*self.session.copies, *copies))
         return None
-
-    def _has(self, dtype: DType, threads: int) -> bool:
-        base = Configuration(network=SAME_NETWORK, task="inference", device=self.plan.device, batch=1, threads=threads, dtype=dtype)
-        return jobs.impossible(base) is None
 
     def time_the_same(self) -> None:
         """Once more what was timed before: differences are the machine's."""
@@ -119,20 +126,11 @@ class Bench:
         self.session = self.session.model_copy(update=changes)
         if not self.session.rows and not self.session.mistakes:
             return
-        content = (self.session.model_dump_json() + "\n").encode()
-        if self.path is None:
-            self.path = write_once(free_name(self.folder), content)
-        else:
-            write_atomically(self.path, content)
-
-    @property
-    def folder(self) -> Path:
-        """Where this machine's sessions are."""
-        return self.plan.records / folder_of(self.session.environment.hardware) / "timing"
+        self.path = write_session(self.session, self.plan.records, self.path)
 
     def add_mistake(self, mistake: Mistake) -> None:
         """A row of the exhibit."""
-        self.tell(f"  {mistake.name}: {mistake.reason or f'{mistake.factor:.2f} times the time of a call'}")
+        self.tell(f"  {mistake.result}")
         self._save(mistakes=(*self.session.mistakes, mistake))
 
     def add_untried(self, configurations: Iterable[Configuration]) -> None:
@@ -145,8 +143,9 @@ def begin(plan: Plan, tell: Callable[[str], None]) -> Bench:
     environment = machine.environment(plan.device)
     session = Session(device=plan.device, environment=environment, memory=psutil.virtual_memory().total)
     bench = Bench(plan, tell, session)
-    bench.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=bench.folder):  # whether it can be written, before minutes are spent
+    folder = sessions_of(plan.records, environment.hardware)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):  # whether it can be written, before minutes are spent
         pass
     for old in () if plan.again else load_sessions(plan.records):
         like = (old.environment.hardware, old.environment.instructions, old.environment.torch, old.device, old.source)
@@ -170,7 +169,7 @@ def run(bench: Bench) -> None:
         base = search.eager(network, task, plan.device, plan.batch)
         seconds = plan.budget if search.gains_of(bench.timed.values(), task) else FIRST * plan.budget
         _search(bench, bench.attempt(base), compiler, seconds)
-        if network.name == search.LADDER and task == "inference" and plan.steps:
+        if network.name == CLIMBED and task == "inference" and plan.steps:
             _ladder(bench, base, compiler)
         if plan.full_grid:
             _grid(bench, network, task)
@@ -207,7 +206,7 @@ def _left(untried: Iterable[Configuration]) -> str:
 
 
 def _ladder(bench: Bench, base: Configuration, compiler: bool) -> None:
-    for step in search.ladder(base):
+    for _, step in ladder(base):
         if compiler or not step.compiled:
             bench.attempt(step)
 
@@ -222,9 +221,7 @@ def _grid(bench: Bench, network: Network, task: Task) -> None:
 
 def _by_roof(bench: Bench, threads: int) -> list[DType]:
     """The dtypes of the roofs, the highest first; those of an earlier session serve too."""
-    roofs = [roof for roof in (*bench.old_roofs, *bench.session.roofs) if roof.threads == threads]
-    latest = {roof.dtype: roof.flops for roof in roofs}
-    return sorted(latest, key=lambda dtype: latest[dtype], reverse=True) or ["float32"]
+    return search.by_roof(roof for roof in (*bench.old_roofs, *bench.session.roofs) if roof.threads == threads) or ["float32"]
 
 
 def line(timing: Timing) -> str:
@@ -233,5 +230,5 @@ def line(timing: Timing) -> str:
         return f"failed: {timing.reason}"
     spread = f"±{100 * timing.half_width:.1f} %" if timing.interval else f"{len(timing.seconds)} blocks, too few for an interval"
     first = f", first call {timing.first_call:,.1f} s" if timing.first_call and timing.first_call > 10 * timing.median + 1 else ""
-    busy = f", others used {100 * timing.others:.0f} % of the machine" if timing.others and timing.others > 0.05 else ""
+    busy = f", others used {100 * timing.others:.0f} % of the machine" if timing.others and timing.others > MOST_OTHERS else ""
     return f"{timing.images_per_second:,.1f} images/s {spread}, {1000 * timing.median:,.2f} ms a batch{first}{busy}"

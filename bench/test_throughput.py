@@ -28,7 +28,7 @@ from repro import machine
 from repro.tables import load_ledger
 from repro.throughput.doubt import fastest
 from repro.throughput.pytest_json import CONFIGURATION
-from repro.throughput.timing import Configuration, DType, Session, Timing
+from repro.throughput.timing import Configuration, Session, Timing
 
 About = Callable[[str], Session]
 
@@ -48,11 +48,6 @@ TURNS, TURN = 4, 3.0
 FIXED = (10, 40)
 
 QUICK = ("--quick",)
-
-
-def by_roof(session: Session) -> list[DType]:
-    """The dtype with the highest roof first."""
-    return [roof.dtype for roof in sorted(session.roofs, key=lambda roof: roof.flops, reverse=True)]
 
 
 def eager(network: str, device: str, batch: int | None = None) -> Configuration:
@@ -76,7 +71,8 @@ def test_inference(benchmark: BenchmarkFixture, about: About, device: str, netwo
     session = about(device)
     configuration = eager(network, device)
     if way == "compiled":
-        configuration = configuration.model_copy(update={"layout": "channels_last", "dtype": by_roof(session)[0], "compiled": True})
+        best = search.by_roof(session.roofs)[0]
+        configuration = configuration.model_copy(update={"layout": "channels_last", "dtype": best, "compiled": True})
     if (reason := jobs.impossible(configuration)) is not None:
         pytest.skip(reason)
     torch.compiler.reset()  # or this network counts as one more variant of the last one's code, and too many run eager
@@ -135,7 +131,7 @@ def test_fastest_resnet50(bars: Bars, about: About) -> None:
         rows.append(jobs.time_in_process(configuration, LIMIT, beat=beat))
         return rows[-1]
 
-    base, dtypes = eager("resnet50", "cpu"), by_roof(session)
+    base, dtypes = eager("resnet50", "cpu"), search.by_roof(session.roofs)
     wanted = [one for one in search.candidates(base, dtypes, {}) if machine.has_compiler() or not one.compiled]
     search.find_fastest(attempt(base, None), wanted, attempt, lambda: time.monotonic() - start < BUDGET)
     best = fastest(rows)

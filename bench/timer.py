@@ -57,7 +57,7 @@ def measure(
     At least one block is sampled, however long a call takes. A call that takes a tenth longer than ``beat`` seconds after it has warmed
     up isn't worth that time: a glance is enough. Garbage collection waits until the end.
     """
-    time_block = _by_events(device) if torch.device(device).type == "cuda" else _by_clock(device)
+    time_block = _by_events(device) if torch.device(device).type == "cuda" else by_clock(device)
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -111,7 +111,9 @@ def synchronise(device: str) -> None:
         torch.accelerator.synchronize(torch.device(device))
 
 
-def _by_clock(device: str) -> Callable[[Callable[[], object], int], float]:
+def by_clock(device: str) -> Callable[[Callable[[], object], int], float]:
+    """Times so many calls by the host's clock, in seconds, from when the device is idle until it's idle again."""
+
     def time_block(call: Callable[[], object], calls: int) -> float:
         synchronise(device)
         start = time.perf_counter()

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from reports import wording
-from reports.charts import STYLE, Chart
-from reports.timed import CLIMBED, TASKS, Place, Row, about_batch, giga, is_small, is_step, network_order, places_of, times
+from reports.charts import Chart
+from reports.timed import TASKS, Place, Row, about_batch, giga, is_step, network_order, places_of, times
+from reports.trained import CURVES_STYLE
 from repro.tables import Ledger
+from repro.throughput.doubt import is_small
+from repro.throughput.steps import CLIMBED
 from repro.throughput.timing import Session
 from repro.throughput.traffic import intensity
 
-RATES_STYLE = STYLE + (Path(__file__).parent / "rates.py").read_text(encoding="utf-8")
+RATES_STYLE = CURVES_STYLE + (Path(__file__).parent / "rates.py").read_text(encoding="utf-8")
 KINDS = {"rates": "Images a second by network", "roofline": "Roofline of inference", "ladder": "Speed-up ladder"}
 
 

@@ -13,10 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator
 
+from reports.curves import Rows, _bare, _legend
 from reports.drawing import ROW, WIDTH, Theme
 from reports.wording import rounded
-
-Rows = list[dict[str, Any]]
 
 #: Inches between two labels of the roofline's networks, and between two steps of the ladder.
 LABEL, STEP = 0.17, 0.3
@@ -43,7 +42,8 @@ def _rates(data: Rows, theme: Theme) -> Figure:
         _pairs(axes, [places[row["network"]] for row in found], found, theme)
         heading = {"xycoords": "axes fraction", "xytext": (0, 6), "textcoords": "offset points", "fontsize": 9, "fontweight": "bold"}
         axes.annotate("Speed-up", (1.02, 1), **heading)
-        for network in set(places) - {row["network"] for row in found}:
+        timed = {row["network"] for row in found}
+        for network in (name for name in places if name not in timed):  # in order: a picture must not change by itself
             axes.text(0.5, places[network], "not timed", transform=axes.get_yaxis_transform(), va="center", ha="center", color=theme.faint)
         _log_axis(axes, [value for row in found for dot in (row["eager"], row["fastest"]) for value in dot if value is not None])
         axes.set_yticks(list(places.values()), list(places))
@@ -247,17 +247,6 @@ def _step(axes: Axes, place: float, step: dict[str, Any], theme: Theme) -> None:
 def _mark(colour: str, marker: str, label: str, hollow: bool = False) -> Line2D:
     face = "none" if hollow else colour
     return Line2D([], [], color=colour, marker=marker, markersize=5, markerfacecolor=face, linestyle="none", label=label)
-
-
-def _bare(axes: Axes) -> None:
-    axes.tick_params(length=0)
-    axes.set_axisbelow(True)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def _legend(figure: Figure, handles: list[Any]) -> None:
-    figure.legend(handles=handles, loc="lower right", bbox_to_anchor=(0.99, 0), ncols=len(handles), handlelength=1.6, columnspacing=1.4)
 
 
 #: By the kind of the chart.

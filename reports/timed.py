@@ -6,24 +6,19 @@ No ratio has rows of two machines in it.
 from __future__ import annotations
 
 import functools
-import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 from reports import wording
 from repro.records import folder_of
-from repro.tables import Ledger, Network
-from repro.throughput.doubt import Key, are_apart, baseline, fastest, group, larger_floor, speed_up
+from repro.tables import Ledger
+from repro.throughput.doubt import NO_DIFFERENCE, Key, are_apart, baseline, fastest, group, is_small, larger_floor, speed_up
+from repro.throughput.steps import CLIMBED, ladder
 from repro.throughput.timing import Configuration, DType, Session, Task, Timing
 
 TASKS: tuple[Task, ...] = get_args(Task)
-
-#: The network whose speed-ups are shown step by step.
-CLIMBED = "resnet50"
-#: Values of an image of ImageNet; what has fewer is small.
-LARGE = 3 * 224 * 224
 
 
 @dataclass(frozen=True)
@@ -114,8 +109,7 @@ class Place:
 
     def untried(self, base: Configuration) -> int:
         """How many ways a search had no time for, at the network, task, batch and threads of a row."""
-        alike = {"dtype": base.dtype, "layout": base.layout, "compiled": base.compiled, "allocator": base.allocator}
-        left = {each for session in self.sessions for each in session.untried if each.model_copy(update=alike) == base}
+        left = {each for session in self.sessions for each in session.untried if each.in_way(base.way) == base}
         return len(left - set(self.latest))
 
     @functools.cached_property
@@ -150,13 +144,9 @@ class Place:
         pair = next((pair for pair in self.pairs(task, ledger) if pair.network == CLIMBED), None)
         if pair is None:
             return []
-        base = pair.base.configuration
-        changes: list[tuple[str, dict[str, Any]]] = [("eager float32", {}), ("+ channels last", {"layout": "channels_last"})]
-        changes += [("+ bfloat16", {"dtype": "bfloat16"}), ("+ compiled", {"compiled": True}), ("+ memory kept", {"allocator": "keep"})]
-        steps, done = [], dict[str, Any]()
-        for name, change in changes:
-            done |= change
-            row = self.latest.get(base.model_copy(update=done))
+        steps = []
+        for name, configuration in ladder(pair.base.configuration):
+            row = self.latest.get(configuration)
             if row is None:  # a step that is missing isn't skipped: the next would be two steps
                 break
             steps.append(Step(name, row))
@@ -196,17 +186,12 @@ def times(slow: Row, fast: Row) -> str:
     The floor is that of both sessions together.
     """
     words = speed_up(slow.timing, fast.timing, larger_floor(slow.session, fast.session))
-    return f"{words} times" if words[0].isdigit() else words
+    return words if words == NO_DIFFERENCE else f"{words} times"
 
 
 def is_step(before: Row, after: Row) -> bool:
     """Whether two rows differ by more than noise."""
     return are_apart(before.timing, after.timing, larger_floor(before.session, after.session))
-
-
-def is_small(network: Network) -> bool:
-    """Whether its images are smaller than those of ImageNet."""
-    return math.prod(network.input) < LARGE
 
 
 def network_order(ledger: Ledger, name: str) -> tuple[bool, int, str]:

@@ -25,6 +25,10 @@ _EPILOG = (
 )
 
 
+#: Seconds of measuring a row and of searching, where little time is to be spent.
+QUICK_LIMIT, QUICK_BUDGET = 4.0, 15.0
+
+
 class What(StrEnum):
     """What is timed of a network."""
 
@@ -82,8 +86,8 @@ def bench_(
             networks=tuple(chosen or map(ledger.network, default)),
             tasks=_tasks(task, quick),
             records=records,
-            limit=time_limit or (4.0 if quick else 20.0),
-            budget=budget if budget is not None else 15.0 if quick else 120.0,
+            limit=time_limit or (QUICK_LIMIT if quick else 20.0),
+            budget=budget if budget is not None else QUICK_BUDGET if quick else 120.0,
             batch=batch,
             full_grid=grid,
             steps=not quick,
@@ -115,7 +119,7 @@ def refresh(records: Path) -> list[Path]:
         return []
     bench, ledger = _room(), load_ledger()
     networks = tuple(ledger.network(name) for name in ("resnet18", "alexnet", "resnet50"))
-    run = bench.session.begin(bench.session.Plan("cpu", networks, ("inference",), records, limit=4.0, budget=15.0), _say)
+    run = bench.session.begin(bench.session.Plan("cpu", networks, ("inference",), records, limit=QUICK_LIMIT, budget=QUICK_BUDGET), _say)
     bench.session.run(run)
     return [run.path] if run.path else []
 
@@ -148,14 +152,10 @@ def _compare(before: Path, after: Path, as_json: bool) -> None:
 
 
 def _take(file: Path, records: Path, as_json: bool) -> None:
-    from repro.files import write_once
-    from repro.records import folder_of
-    from repro.throughput.timing import free_name
+    from repro.throughput.timing import write_session
 
     session = _read(file)
-    path = free_name(records / folder_of(session.environment.hardware) / "timing")
-    path = write_once(path, (session.model_dump_json() + "\n").encode())
-    _print([(session, path)], as_json)
+    _print([(session, write_session(session, records))], as_json)
 
 
 def _read(path: Path) -> Session:

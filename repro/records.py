@@ -172,11 +172,16 @@ def read_record(path: Path) -> Record:
     try:
         return Record.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ReproError(
-            f"{path}: {where}: {first['msg']}; expected a record of format {FORMAT}; remove the file or take it from git again"
+            f"{path}: {first_fault(error)}; expected a record of format {FORMAT}; remove the file or take it from git again"
         ) from None
+
+
+def first_fault(error: ValidationError) -> str:
+    """``curves.train.error: Input should be a valid number``: where in a file, and what, of the first fault that was found."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    return f"{where}: {first['msg']}"
 
 
 def find_record(folder: Path, key: str) -> Path | None:

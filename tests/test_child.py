@@ -13,7 +13,7 @@ import psutil
 import pytest
 import torch
 
-from bench import child
+from bench import child, timer
 from bench.child import answer, peak_memory, reason_of, time_configuration
 from repro.throughput.timing import Configuration, Timing
 
@@ -126,8 +126,8 @@ def test_a_batch_is_copied_to_a_device_eleven_times(monkeypatch: pytest.MonkeyPa
     moments = itertools.accumulate(itertools.chain([0.0], (took for number in range(11) for took in (0.01 * (11 - number), 1.0))))
     monkeypatch.setattr(child, "make_images", lambda configuration: Images())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(child, "synchronise", waited.append)
-    monkeypatch.setattr(child, "time", SimpleNamespace(perf_counter=lambda: next(moments)))
+    monkeypatch.setattr(timer, "synchronise", waited.append)
+    monkeypatch.setattr(timer, "time", SimpleNamespace(perf_counter=lambda: next(moments)))
     assert child._transfer(LENET.model_copy(update={"device": device})) == pytest.approx(0.06), "of 0.11 to 0.01 s, the median"
     assert copied == [(device, True)] * 11
     assert waited == [device] * 22

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from bench import search
-from bench.search import Way, batch_for, candidates, eager, gains_of, grid, half_dtypes, ladder, way_of
+from bench.search import batch_for, candidates, eager, gains_of, grid, half_dtypes
 from repro import Ledger, machine
-from repro.throughput.timing import Configuration, DType, Task, Timing
+from repro.throughput.steps import CLIMBED, ladder
+from repro.throughput.timing import EAGER, Configuration, DType, Task, Timing, Way
 
 BASE = Configuration(network="resnet18", task="inference", device="cpu", batch=4, threads=2)
 FIELDS = tuple(Configuration.model_fields)
@@ -69,7 +70,7 @@ def factors(**by: float) -> Cost:
 
 
 def way(**changes: Any) -> Way:
-    return way_of(BASE.model_copy(update=changes))
+    return BASE.model_copy(update=changes).way
 
 
 def times(number: int) -> Callable[[], bool]:
@@ -200,7 +201,7 @@ def test_failures_are_passed_over(tried: Callable[[Cost], Tried]) -> None:
 
 
 def test_steps_of_the_ladder_differ_in_one_field_each() -> None:
-    steps = ladder(BASE)
+    steps = [step for _, step in ladder(BASE)]
     assert steps[0] == BASE
     changed = [differing(one, other) for one, other in itertools.pairwise(steps)]
     assert changed == [["layout"], ["dtype"], ["compiled"], ["allocator"]]
@@ -255,7 +256,7 @@ def test_a_beginners_code_runs_on_all_cores_with_the_batch_that_was_asked_for(le
     made = eager(ledger.network("vgg-d"), "training", "cpu", 7)
     assert made == Configuration(network="vgg-d", task="training", device="cpu", batch=7, threads=2)
     assert made.is_eager_fp32
-    assert made.model_copy(update=dict(search.EAGER)) == made
+    assert made.model_copy(update=dict(EAGER)) == made
 
 
 @pytest.mark.parametrize(("device", "dtypes"), [("cpu", ["bfloat16", "float16"]), ("cuda:0", ["tf32", "bfloat16", "float16"])])
@@ -264,6 +265,6 @@ def test_dtypes_by_device(device: str, dtypes: list[Any]) -> None:
 
 
 def test_networks_with_a_part_of_their_own_exist(ledger: Ledger) -> None:
-    names: set[str] = {*search.QUICK, *search.GRID, search.LADDER}
+    names: set[str] = {*search.QUICK, *search.GRID, CLIMBED}
     assert names <= set(ledger.networks)
     assert len(search.QUICK) == 11

@@ -18,6 +18,7 @@ from bench.jobs import Ended
 from bench.session import Bench, Plan, begin, line, run
 from repro import Ledger, machine
 from repro.records import folder_of
+from repro.throughput.steps import ladder
 from repro.throughput.timing import Configuration, Copy, Mistake, Product, Roof, Session, Timing, load_sessions, read_session
 
 MakeTiming = Callable[..., Timing]
@@ -352,18 +353,15 @@ def test_the_ladder_is_timed_for_its_network_at_inference(invented: Machine, mak
     found, _ = finish(make_plan("resnet50", budget=budget), invented)
     base = found.rows[0].configuration
     rows = {row.configuration: row for row in found.rows}
-    steps = search.ladder(base)
+    steps = [step for _, step in ladder(base)]
     assert set(steps) <= rows.keys()
     assert not any(rows[step].glanced for step in steps), "each in full"
     assert len(found.rows) == len(rows)
 
 
-def test_the_ladder_can_be_left_away(invented: Machine, make_plan: MakePlan) -> None:
+def test_the_ladder_is_not_timed_elsewhere_and_can_be_left_away(invented: Machine, make_plan: MakePlan) -> None:
     found, _ = finish(make_plan("resnet50", budget=0.0, steps=False), invented)
     assert len(found.rows) == 1
-
-
-def test_the_ladder_is_not_timed_elsewhere(invented: Machine, make_plan: MakePlan) -> None:
     found, _ = finish(make_plan("resnet34", budget=0.0), invented)
     assert len(found.rows) == 1
     found, _ = finish(make_plan("resnet50", budget=0.0, tasks=("training",)), invented)

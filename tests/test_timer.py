@@ -242,7 +242,7 @@ def test_the_device_is_waited_for_at_both_edges_of_a_block(monkeypatch: pytest.M
         clock.now += 1.0  # what was sent before the block, and what the block has sent
 
     monkeypatch.setattr(timer, "synchronise", wait)
-    took = timer._by_clock("xpu")(lambda: said.append("call"), 3)
+    took = timer.by_clock("xpu")(lambda: said.append("call"), 3)
     assert said == ["xpu", "call", "call", "call", "xpu"]
     assert took == pytest.approx(1.0), "waiting for what was sent before isn't a part of it"
 
@@ -278,7 +278,7 @@ def test_an_nvidia_gpu_is_timed_by_its_own_clock(monkeypatch: pytest.MonkeyPatch
 
     assert timer._by_events("cuda")(call, 3) == pytest.approx(0.003)
     assert said == ["wait", "record", "call", "call", "call", "record", "wait"]
-    monkeypatch.setattr(timer, "_by_clock", lambda device: pytest.fail("by the host's clock"))
+    monkeypatch.setattr(timer, "by_clock", lambda device: pytest.fail("by the host's clock"))
     assert measure(call, "cuda", 0.2).seconds[0] == pytest.approx(0.001)
 
 

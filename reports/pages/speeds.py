@@ -8,10 +8,11 @@ from reports import wording
 from reports.markdown import link, picture, remake, table, text
 from reports.pages.timings import HEADS, HEADS_MORE, bench_command, milli, row_cells
 from reports.plotted import alt_text, data_of_ladder, data_of_rates, data_of_roofline
-from reports.timed import CLIMBED, TASKS, Pair, Place, Row, about_batch, giga, times
+from reports.timed import TASKS, Pair, Place, Row, about_batch, giga, times
 from repro.tables import Ledger
 from repro.throughput.doubt import doubts, flags
 from repro.throughput.planner import Plan, plan
+from repro.throughput.steps import CLIMBED
 from repro.throughput.timing import Mistake, Session, Task
 from repro.throughput.traffic import intensity
 

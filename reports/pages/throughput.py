@@ -9,11 +9,12 @@ from reports.judged import Judged
 from reports.markdown import anchor, code, document, link, remake, table, text
 from reports.pages.speeds import speeds_section
 from reports.pages.timings import GIB, NOTHING, bench_command, milli
-from reports.timed import CLIMBED, TASKS, Pair, Place, Row, about_batch, places_of
+from reports.timed import TASKS, Pair, Place, Row, about_batch, places_of
 from repro.claims import FLOPS_PER_MAC_TRAINED
 from repro.tables import Ledger
 from repro.throughput.crossover import Crossover, find_crossover
-from repro.throughput.doubt import MOST_OTHERS, MOST_VARIATION
+from repro.throughput.doubt import MOST_OTHERS, MOST_VARIATION, NO_DIFFERENCE
+from repro.throughput.steps import CLIMBED
 from repro.throughput.timing import FLOPS_PER_MAC, HALF_WIDTH
 
 TITLE = "How fast the networks run"
@@ -86,7 +87,7 @@ def _in_short(place: Place, ledger: Ledger) -> Iterator[str]:
 
 
 def _speed(pair: Pair) -> str:
-    return f"{pair.words} as fast" if "times" in pair.words else pair.words
+    return pair.words if pair.words == NO_DIFFERENCE else f"{pair.words} as fast"
 
 
 def _machines(places: tuple[Place, ...]) -> str:

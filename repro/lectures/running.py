@@ -22,7 +22,7 @@ from repro.errors import ReproError
 from repro.files import write_atomically
 from repro.lectures.course import Lecture
 from repro.lectures.judging import Judged, Numbers, judge_statement
-from repro.records import Part
+from repro.records import Part, first_fault
 
 #: Relative; larger than what the order of additions does to a short training, and smaller than what any criterion turns on.
 TOLERANCE = 0.02
@@ -95,9 +95,7 @@ def load_document(folder: Path, name: str) -> Document | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise ReproError(f"{path}: {where}: {first['msg']}; `repro lecture --write` writes it anew") from None
+        raise ReproError(f"{path}: {first_fault(error)}; `repro lecture --write` writes it anew") from None
 
 
 def write_document(folder: Path, document: Document) -> Path | None:

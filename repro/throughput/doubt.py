@@ -12,12 +12,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from repro.claims import significant
-from repro.tables import Ledger
+from repro.tables import Ledger, Network
 from repro.throughput.timing import HALF_WIDTH, Configuration, Session, Task, Timing
 
 #: The coefficient of variation of the blocks, and the part of all cores that others used, above which a row is flagged.
 MOST_VARIATION = 0.05
 MOST_OTHERS = 0.05
+
+NO_DIFFERENCE = "no difference"
+
+#: An image with a longer side than this is large: those of ImageNet are, those of MNIST and CIFAR aren't.
+LARGE_SIDE = 100
 
 #: Network, task, device and batch: what rows must share for one to be called the fastest.
 Key = tuple[str, Task, str, int]
@@ -65,7 +70,7 @@ def are_apart(one: Timing, other: Timing, floor: float | None) -> bool:
 
 def speed_up(slow: Timing, fast: Timing, floor: float | None) -> str:
     """How many times as fast the second row is: ``1.44``, or ``no difference`` where they aren't apart."""
-    return f"{slow.median / fast.median:.2f}" if are_apart(slow, fast, floor) else "no difference"
+    return f"{slow.median / fast.median:.2f}" if are_apart(slow, fast, floor) else NO_DIFFERENCE
 
 
 def larger_floor(*sessions: Session) -> float | None:
@@ -90,6 +95,11 @@ def milliseconds(seconds: float) -> str:
 
 
 # ---------------------------------------------------------------- choosing rows
+
+
+def is_small(network: Network) -> bool:
+    """Whether its images are smaller than ImageNet's: batches and axes of small networks aren't those of large ones."""
+    return network.input[-1] <= LARGE_SIDE
 
 
 def fastest(rows: Iterable[Timing]) -> Timing | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from repro.tables import Ledger
-from repro.throughput.doubt import baseline, doubts, fastest, flags, group, percent, speed_up
+from repro.throughput.doubt import NO_DIFFERENCE, baseline, doubts, fastest, flags, group, percent, speed_up
 from repro.throughput.timing import Session, Timing
 
 
@@ -49,7 +49,7 @@ def _lines(session: Session, ledger: Ledger) -> Iterator[str]:
             if not row.is_timed:
                 yield f"  not timed: {row.configuration.how}, {_threads(row.configuration.threads)}: {row.reason}"
     for mistake in session.mistakes:
-        yield f"timed wrongly, {mistake.name}: {mistake.reason or f'{mistake.factor:.2f} times the time of a call'}"
+        yield f"timed wrongly, {mistake.result}"
     for doubt in doubts(session, ledger):
         yield f"doubt: {doubt.rule}: {doubt.what}"
 
@@ -59,12 +59,7 @@ def _result(session: Session, ledger: Ledger, eager: Timing | None, best: Timing
     parts = [f"{best.images_per_second:,.1f} images/s ({best.configuration.how})"]
     if eager is not None and eager is not best:
         words = speed_up(eager, best, session.floor)
-        words = (
-            f"{words} times the {eager.images_per_second:,.1f}"
-            if words[0].isdigit()
-            else f"{words} from the {eager.images_per_second:,.1f}"
-        )
-        parts.append(f"{words} of eager float32")
+        parts.append(f"{words} {'from' if words == NO_DIFFERENCE else 'times'} the {eager.images_per_second:,.1f} of eager float32")
     parts += [f"{100 * share:.0f} % of the roof"] if share is not None else []
     return ", ".join([*parts, f"fastest of {tried}", *flags(best)])
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from repro.errors import ReproError
+from repro.records import first_fault
 from repro.throughput.timing import HALF_WIDTH, Session
 
 #: Where a benchmark's ``extra_info`` holds its configuration, and where the run's ``machine_info`` holds the session without its rows.
@@ -36,9 +37,7 @@ def read_pytest_json(path: Path) -> Session | None:
             raise ReproError(f"{path}: no benchmark says what it timed; {_EXPECTED}")
         session = Session.model_validate(content["machine_info"][SESSION] | {"source": "pytest-benchmark", "rows": rows})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ReproError(f"{path}: {where}: {first['msg']}; {_EXPECTED}") from None
+        raise ReproError(f"{path}: {first_fault(error)}; {_EXPECTED}") from None
     except KeyError as error:
         raise ReproError(f"{path}: {error} is missing; {_EXPECTED}") from None
     except (AttributeError, TypeError):

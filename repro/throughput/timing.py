@@ -16,8 +16,9 @@ from pydantic import ValidationError, model_validator
 
 from repro.claims import FLOPS_PER_MAC_TRAINED
 from repro.errors import ReproError
+from repro.files import write_atomically, write_once
 from repro.intervals import Interval, median_interval
-from repro.records import Environment, Part
+from repro.records import Environment, Part, first_fault, folder_of
 from repro.tables import Ledger
 
 FORMAT = 1
@@ -30,6 +31,12 @@ Task = Literal["inference", "training"]
 DType = Literal["float32", "tf32", "bfloat16", "float16"]
 Layout = Literal["contiguous", "channels_last"]
 Allocator = Literal["default", "keep"]
+
+#: How a network is computed, whatever the network: names and values of fields of a Configuration.
+Way = tuple[tuple[str, object], ...]
+
+#: What a beginner's code does: float32, NCHW, nothing compiled, nothing set.
+EAGER: Way = (("dtype", "float32"), ("layout", "contiguous"), ("compiled", False), ("allocator", "default"))
 
 
 class Configuration(Part):
@@ -48,9 +55,18 @@ class Configuration(Part):
     allocator: Allocator = "default"
 
     @property
+    def way(self) -> Way:
+        """How the network is computed."""
+        return tuple((name, getattr(self, name)) for name, _ in EAGER)
+
+    def in_way(self, way: Way) -> Configuration:
+        """The same network, task, device, batch and threads, computed so."""
+        return self.model_copy(update=dict(way))
+
+    @property
     def is_eager_fp32(self) -> bool:
-        """Whether this is what a beginner's code does: float32, NCHW, nothing compiled, nothing set."""
-        return (self.dtype, self.layout, self.compiled, self.allocator) == ("float32", "contiguous", False, "default")
+        """Whether this is what a beginner's code does."""
+        return self.way == EAGER
 
     @property
     def how(self) -> str:
@@ -81,10 +97,9 @@ class Timing(Part):
     ``seconds`` are those of a call, one number a block of ``calls`` calls, the device synchronised at the edges of a block. ``warm_up``
     counts the calls before. ``first_call`` holds compiling and autotuning. ``reached``: the half-width of the median's 95 % interval came
     to within 2 % before the time limit. ``glanced``: it was slower than another, so it got little time. ``transfer``: seconds in which a
-    batch is copied to the device. ``peak_memory``: bytes, the whole
-    process on a CPU, the allocator's on a device. ``others``: what part of all cores other processes, or other
-    virtual machines of the host, used meanwhile. ``spent``: seconds
-    from the start of the process to its end. A row that is timed has samples, one that failed a reason.
+    batch is copied to the device. ``peak_memory``: bytes, the whole process on a CPU, the allocator's on a device. ``others``: what part
+    of all cores other processes, or other virtual machines of the host, used meanwhile. ``spent``: seconds from the start of the process
+    to its end. A row that is timed has samples, one that failed a reason.
     """
 
     configuration: Configuration
@@ -195,6 +210,11 @@ class Mistake(Part):
         """By how much the wrong way overstates the time of a call; below 1 it understates it."""
         return self.wrong / self.right if self.wrong is not None and self.right else None
 
+    @property
+    def result(self) -> str:
+        """``one cold call: 1.03 times the time of a call``, or the reason."""
+        return f"{self.name}: {self.reason or f'{self.factor:.2f} times the time of a call'}"
+
 
 class Session(Part):
     """One run of ``repro bench`` on one device. ``same``: the A/A run, one configuration timed again and again while the session lasts,
@@ -251,8 +271,20 @@ def read_session(path: Path) -> Session:
     try:
         return Session.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ReproError(
-            f"{path}: {where}: {first['msg']}; expected timings of format {FORMAT}; remove the file or take it from git again"
+            f"{path}: {first_fault(error)}; expected timings of format {FORMAT}; remove the file or take it from git again"
         ) from None
+
+
+def write_session(session: Session, records: Path, path: Path | None = None) -> Path:
+    """Writes a session in place of ``path``, or under the next name that is free in its machine's folder; returns where."""
+    content = (session.model_dump_json() + "\n").encode()
+    if path is None:
+        return write_once(free_name(sessions_of(records, session.environment.hardware)), content)
+    write_atomically(path, content)
+    return path
+
+
+def sessions_of(records: Path, hardware: str) -> Path:
+    """The folder of a machine's sessions, in a folder of records."""
+    return records / folder_of(hardware) / "timing"
