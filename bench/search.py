@@ -20,10 +20,10 @@ QUICK = ("resnet18", "alexnet", "resnet34", "resnet50", "vgg-a", "vgg-b", "vgg-c
 GRID = ("lenet5", "resnet20", "resnet50", "vgg-d")
 
 #: Images of a batch, by device and size of the image: large enough to fill two cores or a GPU, small enough to be timed in seconds.
-BATCHES: dict[str, dict[str, int]] = {"cpu": {"large": 4, "small": 128}, "other": {"large": 64, "small": 1024}}
+BATCHES: dict[str, dict[str, int]] = {"cpu": {"large": 8, "small": 128}, "other": {"large": 64, "small": 1024}}
 GRID_BATCHES: dict[str, dict[str, tuple[int, ...]]] = {
-    "cpu": {"large": (1, 4), "small": (1, 128)},
-    "other": {"large": (1, 4, 16, 64, 256), "small": (1, 128, 1024)},
+    "cpu": {"large": (1, 8), "small": (1, 128)},
+    "other": {"large": (1, 8, 64, 256), "small": (1, 128, 1024)},
 }
 
 #: Times a configuration, thoroughly only if it beats so many seconds a call.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import torch
-import torch._inductor.config as inductor
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -22,7 +21,6 @@ def prepare(configuration: Configuration) -> Callable[[], object]:
     """The call. Images are noise of the network's own input size, weights are initialised; settings of torch are changed for good."""
     use_device(configuration.device)
     torch.set_num_threads(configuration.threads)
-    inductor.cpp.threads = configuration.threads  # it's compiled into the code, and into the key of the code's cache
     use_tf32(configuration.dtype == "tf32")
     torch.backends.cudnn.benchmark = not configuration.is_eager_fp32  # off by default, and a beginner's code leaves it so
     network = load_ledger().network(configuration.network)
@@ -62,14 +60,22 @@ def make_images(configuration: Configuration) -> Tensor:
 def _inference(net: nn.Module, images: Tensor, configuration: Configuration) -> Callable[[], object]:
     net = net.to(DTYPES[configuration.dtype]).eval()
     if configuration.compiled:
-        inductor.freezing = True  # weights become constants, so that batch normalisation is folded into them
-        net = cast(nn.Module, torch.compile(net))
+        net = _compile(net, configuration.threads, freezing=True)  # weights become constants: batch normalisation is folded into them
 
     @torch.inference_mode()
     def infer() -> Tensor:
         return cast(Tensor, net(images))
 
     return infer
+
+
+def _compile(net: nn.Module, threads: int, *, freezing: bool) -> nn.Module:
+    """The network that is compiled at its first call."""
+    import torch._inductor.config as inductor  # it takes a second, which rows that aren't compiled needn't wait for
+
+    inductor.cpp.threads = threads  # it's compiled into the code, and into the key of the code's cache
+    inductor.freezing = freezing
+    return cast(nn.Module, torch.compile(net))
 
 
 def _training(net: nn.Module, images: Tensor, configuration: Configuration) -> Callable[[], object]:
@@ -79,7 +85,7 @@ def _training(net: nn.Module, images: Tensor, configuration: Configuration) -> C
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4)
     half = configuration.dtype in ("bfloat16", "float16")
     scaler = torch.amp.GradScaler(configuration.device, enabled=configuration.dtype == "float16")
-    forward: Callable[..., Any] = torch.compile(net) if configuration.compiled else net
+    forward = _compile(net, configuration.threads, freezing=False) if configuration.compiled else net
     kind = torch.device(configuration.device).type
 
     def step() -> None:

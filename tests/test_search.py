@@ -15,7 +15,7 @@ from repro import Ledger, machine
 from repro.throughput.steps import CLIMBED, ladder
 from repro.throughput.timing import EAGER, Configuration, DType, Task, Timing, Way
 
-BASE = Configuration(network="resnet18", task="inference", device="cpu", batch=4, threads=2)
+BASE = Configuration(network="resnet18", task="inference", device="cpu", batch=8, threads=2)
 FIELDS = tuple(Configuration.model_fields)
 
 Cost = Callable[[Configuration], float | None]
@@ -214,7 +214,7 @@ def test_steps_of_the_ladder_differ_in_one_field_each() -> None:
         ("lenet5", "cpu", 2 * 2 * 2 * 2 * 2 * 3),
         ("resnet50", "cpu", 2 * 2 * 2 * 2 * 2 * 3),
         ("resnet20", "cuda", 2 * 1 * 3 * 2 * 2 * 4),
-        ("vgg-d", "cuda", 2 * 1 * 5 * 2 * 2 * 4),
+        ("vgg-d", "cuda", 2 * 1 * 4 * 2 * 2 * 4),
     ],
 )
 @pytest.mark.parametrize("task", ["inference", "training"])
@@ -245,7 +245,7 @@ def test_one_core_is_counted_once(ledger: Ledger, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize(
     ("network", "device", "batch"),
-    [("vgg-d", "cpu", 4), ("resnet20", "cpu", 128), ("lenet5", "cpu", 128), ("resnet50", "cuda:1", 64), ("resnet20", "mps", 1024)],
+    [("vgg-d", "cpu", 8), ("resnet20", "cpu", 128), ("lenet5", "cpu", 128), ("resnet50", "cuda:1", 64), ("resnet20", "mps", 1024)],
 )
 def test_a_batch_fits_the_image_and_the_device(ledger: Ledger, network: str, device: str, batch: int) -> None:
     assert batch_for(ledger.network(network), device) == batch

@@ -146,7 +146,7 @@ def test_the_file_has_the_machine_its_roofs_and_its_noise(invented: Machine, mak
     assert found.copy_rate(2) == 1e10
     assert len(found.same) == 2, "at the start and at the end"
     assert found.floor == pytest.approx(1.02 / 1.01 - 1)
-    assert set(invented.same) == {Configuration(network="resnet18", task="inference", device="cpu", batch=4, threads=2)}
+    assert set(invented.same) == {Configuration(network="resnet18", task="inference", device="cpu", batch=8, threads=2)}
     sizes = [512, 1024, 2048, 4096, 6144]
     once = {"device": "cpu", "threads": 2, "dtypes": ["float32", "bfloat16", "float16"], "sizes": sizes}
     assert invented.roofs == [once], "measured once"
@@ -303,7 +303,7 @@ def test_the_fastest_is_what_the_costs_say(invented: Machine, make_plan: MakePla
     assert [one for one in said if one.startswith("[")] == [
         "[1 of 4] resnet18 inference", "[2 of 4] lenet5 inference", "[3 of 4] resnet18 training", "[4 of 4] lenet5 training",
     ]  # fmt: skip
-    assert {row.configuration.batch for row in found.rows} == {4, 128}
+    assert {row.configuration.batch for row in found.rows} == {8, 128}
 
 
 def test_limits_and_the_bar_to_beat_are_passed_on(invented: Machine, make_plan: MakePlan) -> None:
@@ -378,7 +378,7 @@ def test_the_full_grid_is_timed_for_the_networks_that_are_named(invented: Machin
 
 
 def test_the_exhibit_is_a_part_of_the_file(invented: Machine, make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
-    configuration = Configuration(network="resnet18", task="inference", device="cpu", batch=4, threads=2)
+    configuration = Configuration(network="resnet18", task="inference", device="cpu", batch=8, threads=2)
     mistakes = [Mistake(name="one cold call", configuration=configuration, right=1.0, wrong=3.0)]
     monkeypatch.setattr(session, "show_mistakes", lambda device: iter(mistakes))
     assert finish(make_plan(), invented)[0].mistakes == ()
