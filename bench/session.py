@@ -190,9 +190,13 @@ def _search(bench: Bench, base: Timing, compiler: bool, seconds: float) -> None:
         tried.append(bench.attempt(configuration, beat))
         return tried[-1]
 
+    def left() -> bool:
+        """Whether one more that takes as long as the last has time."""
+        return time.monotonic() - start + (tried[-1].spent if len(tried) > 1 else 0) < seconds
+
     wanted = search.candidates(its, _by_roof(bench, its.threads), search.gains_of(bench.timed.values(), its.task))
     wanted = [configuration for configuration in wanted if compiler or not configuration.compiled]
-    untried = search.find_fastest(base, wanted, attempt, lambda: time.monotonic() - start < seconds)
+    untried = search.find_fastest(base, wanted, attempt, left)
     bench.add_untried(untried)
     timed = [timing for timing in tried if timing.is_timed]
     if timed:

@@ -33,11 +33,13 @@ FEWEST, MOST_LIMITS = 6, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """``seconds`` a call, one number a block of ``calls`` calls. ``warm_up`` counts calls, the first one included."""
+    """``seconds`` a call, one number a block of ``calls`` calls. ``warm_up`` counts calls, the first one included; ``flat`` says whether
+    it ended with a median that was flat, and not with its time."""
 
     seconds: tuple[float, ...]
     calls: int
     warm_up: int
+    flat: bool
     first_call: float
     reached: bool
     glanced: bool
@@ -64,7 +66,7 @@ def measure(
         first_call = time_block(call, 1)
         start = time.perf_counter()
         end = start + limit
-        calls, warm_up, warm = _warm_up(call, time_block, end if beat == math.inf else min(end, start + 2 * GLANCE))
+        calls, warm_up, warm, flat = _warm_up(call, time_block, end if beat == math.inf else min(end, start + 2 * GLANCE))
         glanced = warm > 1.1 * beat
         end, last = (min(end, start + GLANCE), 0.0) if glanced else (end, start + MOST_LIMITS * limit)
         seconds: list[float] = []
@@ -79,12 +81,14 @@ def measure(
     finally:
         if collecting:
             gc.enable()
-    return Samples(tuple(seconds), calls, 1 + warm_up, first_call, reached, glanced)
+    return Samples(tuple(seconds), calls, 1 + warm_up, flat, first_call, reached, glanced)
 
 
-def _warm_up(call: Callable[[], object], time_block: Callable[[Callable[[], object], int], float], end: float) -> tuple[int, int, float]:
-    """Blocks until they are long enough and their median is flat, or half of the time is over: calls a block, calls in all, and the
-    median of the last blocks, in seconds a call."""
+def _warm_up(
+    call: Callable[[], object], time_block: Callable[[Callable[[], object], int], float], end: float
+) -> tuple[int, int, float, bool]:
+    """Blocks until they are long enough and their median is flat, or half of the time is over: calls a block, calls in all, the median of
+    the last blocks, in seconds a call, and whether it's flat."""
     half = (time.perf_counter() + end) / 2
     calls, total, blocks = 1, 0, list[float]()
     while True:
@@ -97,7 +101,7 @@ def _warm_up(call: Callable[[], object], time_block: Callable[[Callable[[], obje
             last = statistics.median(blocks[-WINDOW:])
             flat = len(blocks) > WINDOW and abs(last / statistics.median(blocks[-WINDOW - 1 : -1]) - 1) <= FLAT
             if flat or time.perf_counter() + took > half:
-                return calls, total, last
+                return calls, total, last, flat
 
 
 def _is_known(seconds: list[float]) -> bool:

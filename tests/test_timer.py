@@ -112,6 +112,7 @@ def test_warm_up_goes_on_while_calls_get_slower(clock: Clock) -> None:
     rising = [0.2 * 1.05**number for number in range(20)]
     samples = measure(Call(clock, itertools.chain(rising, itertools.repeat(0.55))), "cpu", 100.0)
     assert samples.warm_up >= 20, "heat makes them slower"
+    assert samples.flat
 
 
 def test_warm_up_that_never_gets_flat_ends_at_half_of_the_time(clock: Clock) -> None:
@@ -119,6 +120,7 @@ def test_warm_up_that_never_gets_flat_ends_at_half_of_the_time(clock: Clock) -> 
     samples = measure(call, "cpu", 10.0)
     assert sum(call.made[1 : samples.warm_up]) <= 5.0 + call.made[samples.warm_up]
     assert sum(call.made[1 : samples.warm_up + 1]) > 4.0
+    assert not samples.flat
     assert counts_calls(call, samples)
 
 

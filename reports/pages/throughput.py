@@ -45,7 +45,8 @@ METHOD = "\n".join(
         "differs by less, or whose intervals overlap, prints as *no difference*; between rows of two sessions the floor is that "
         "of both A/A runs together.",
         f"- A row is flagged where its blocks vary by more than {100 * MOST_VARIATION:.0f} % (coefficient of variation), where "
-        f"±{100 * HALF_WIDTH:.0f} % wasn't reached, and where others used more than {100 * MOST_OTHERS:.0f} % of the machine.",
+        f"±{100 * HALF_WIDTH:.0f} % wasn't reached, where it was still warming up, and where others used more than "
+        f"{100 * MOST_OTHERS:.0f} % of the machine.",
         "- Machines stand side by side, named by their hardware. A ratio holds rows of one machine; only a crossover compares two, and "
         "says so.",
     )

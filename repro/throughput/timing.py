@@ -95,11 +95,12 @@ class Timing(Part):
     """One configuration, in a process of its own: raw samples, or why there are none.
 
     ``seconds`` are those of a call, one number a block of ``calls`` calls, the device synchronised at the edges of a block. ``warm_up``
-    counts the calls before. ``first_call`` holds compiling and autotuning. ``reached``: the half-width of the median's 95 % interval came
-    to within 2 % before the time limit. ``glanced``: it was slower than another, so it got little time. ``transfer``: seconds in which a
-    batch is copied to the device. ``peak_memory``: bytes, the whole process on a CPU, the allocator's on a device. ``others``: what part
-    of all cores other processes, or other virtual machines of the host, used meanwhile. ``spent``: seconds from the start of the process
-    to its end. A row that is timed has samples, one that failed a reason.
+    counts the calls before, and ``flat`` says whether their median was at the end, or None where nobody looked. ``first_call`` holds
+    compiling and autotuning. ``reached``: the half-width of the median's 95 % interval came to within 2 % before the time limit.
+    ``glanced``: it was slower than another, so it got little time. ``transfer``: seconds in which a batch is copied to the device.
+    ``peak_memory``: bytes, the whole process on a CPU, the allocator's on a device. ``others``: what part of all cores other processes,
+    or other virtual machines of the host, used meanwhile. ``spent``: seconds from the start of the process to its end. A row that is
+    timed has samples, one that failed a reason.
     """
 
     configuration: Configuration
@@ -108,6 +109,7 @@ class Timing(Part):
     seconds: tuple[float, ...] = ()
     calls: int = 0
     warm_up: int = 0
+    flat: bool | None = None
     first_call: float | None = None
     reached: bool = False
     glanced: bool = False
