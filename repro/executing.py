@@ -191,16 +191,18 @@ def variables(threads: int, inherited: Mapping[str, str] | None = None) -> dict[
 
 @contextmanager
 def terminated_as_interrupt() -> Iterator[None]:
-    """SIGTERM does what Ctrl-C does."""
+    """SIGTERM does what Ctrl-C does, and so does SIGHUP, of a terminal that is closed; what is ignored, as under ``nohup``, stays so."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    old = signal.signal(signal.SIGTERM, interrupt)
+    heard = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
+    old = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, old)
+        for number, handler in old.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 
 from repro import executing, machine
 from repro.errors import ReproError
-from repro.executing import Outcome, Progress, Stop, run_here, run_side_by_side
+from repro.executing import Outcome, Progress, Stop, run_here, run_side_by_side, terminated_as_interrupt
 from repro.experiment import Choice, Specification, plan
 from repro.records import Record, find_record, read_record
 
@@ -120,6 +121,19 @@ def test_a_stop_is_an_interrupt_until_there_is_something_to_save() -> None:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_an_end_that_is_asked_for_is_an_interrupt_unless_it_is_ignored(number: signal.Signals) -> None:
+    old = signal.getsignal(number)
+    try:
+        for before in (signal.SIG_DFL, signal.SIG_IGN):
+            signal.signal(number, before)
+            with nullcontext() if before is signal.SIG_IGN else pytest.raises(KeyboardInterrupt), terminated_as_interrupt():
+                signal.raise_signal(number)
+            assert signal.getsignal(number) is before
+    finally:
+        signal.signal(number, old)
 
 
 def test_a_run_that_nobody_listens_to_saves_its_state_and_ends_before_it_has_something_to_say(tmp_path: Path) -> None:
