@@ -18,6 +18,9 @@ from repro.throughput.doubt import NO_DIFFERENCE, Key, are_apart, baseline, fast
 from repro.throughput.steps import CLIMBED, ladder
 from repro.throughput.timing import Configuration, DType, Session, Task, Timing
 
+#: Hardware, device, timer, instructions and torch: what sessions share whose rows may be held against each other.
+Origin = tuple[str, str, str, str, str]
+
 TASKS: tuple[Task, ...] = get_args(Task)
 
 
@@ -166,15 +169,19 @@ class Place:
 
 def places_of(sessions: Iterable[Session]) -> tuple[Place, ...]:
     """The sessions by hardware, device, timer, instructions and torch, CPUs first."""
-    found: dict[tuple[str, str, str, str, str], list[Session]] = {}
+    found: dict[Origin, list[Session]] = {}
     for session in sessions:
         its = session.environment
         found.setdefault((its.hardware, session.device, session.source, its.instructions, its.torch), []).append(session)
-    alike = Counter(key[:3] for key in found)
-    places = [
-        Place(*key[:3], tuple(own), f", {key[3] or key[1]}, torch {key[4]}" if alike[key[:3]] > 1 else "") for key, own in found.items()
-    ]
+    places = [Place(*key[:3], tuple(own), _what_differs(key, found)) for key, own in found.items()]
     return tuple(sorted(places, key=lambda place: (place.device != "cpu", place.name)))
+
+
+def _what_differs(key: Origin, keys: Iterable[Origin]) -> str:
+    """Instructions and torch, where those of others of the same hardware, device and timer are different ones."""
+    alike = [other for other in keys if other[:3] == key[:3]]
+    words = {3: key[3] or key[1], 4: f"torch {key[4]}"}
+    return "".join(f", {word}" for at, word in words.items() if len({other[at] for other in alike}) > 1)
 
 
 # ---------------------------------------------------------------- comparing

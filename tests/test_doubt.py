@@ -34,7 +34,7 @@ def test_each_flag_says_by_how_much(make_timing: MakeTiming) -> None:
     assert flags(make_timing(seconds=SPREAD)) == ["varies by 6.0 %"]
     assert flags(make_timing(seconds=CALM, reached=False)) == ["±5.5 %, 2 % not reached"]
     assert flags(make_timing(others=0.12)) == ["others used 12 % of the machine"]
-    assert flags(make_timing(flat=False)) == ["still warming up when its time for that was over"]
+    assert flags(make_timing(flat=False)) == ["still warming up"]
     assert flags(make_timing(flat=True)) == []
     assert flags(make_timing(clocks=clocks)) == ["throttled: power cap, heat"]
     assert len(flags(make_timing(seconds=SPREAD, reached=False, others=0.2, clocks=clocks))) == 4

@@ -50,7 +50,7 @@ def flags(row: Timing) -> list[str]:
         width = f"±{percent(row.half_width)}, " if row.interval else "fewer than six blocks, "
         found.append(f"{width}{100 * HALF_WIDTH:.0f} % not reached{': only glanced at' if row.glanced else ''}")
     if row.flat is False:
-        found.append("still warming up when its time for that was over")
+        found.append("still warming up")
     if row.others is not None and row.others > MOST_OTHERS:
         found.append(f"others used {100 * row.others:.0f} % of the machine")
     reasons = dict.fromkeys(reason for clocks in row.clocks for reason in clocks.throttled)
