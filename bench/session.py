@@ -148,8 +148,7 @@ def begin(plan: Plan, tell: Callable[[str], None]) -> Bench:
     with tempfile.TemporaryFile(dir=folder):  # whether it can be written, before minutes are spent
         pass
     for old in () if plan.again else load_sessions(plan.records):
-        like = (old.environment.hardware, old.environment.instructions, old.environment.torch, old.device, old.source)
-        if like == (environment.hardware, environment.instructions, environment.torch, plan.device, "repro bench"):
+        if old.origin == session.origin:
             bench.timed |= {row.configuration: row for row in old.rows if row.is_timed}
             bench.old_roofs += old.roofs
     return bench

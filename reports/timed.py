@@ -16,10 +16,7 @@ from repro.records import folder_of
 from repro.tables import Ledger
 from repro.throughput.doubt import NO_DIFFERENCE, Key, are_apart, baseline, fastest, group, is_small, larger_floor, speed_up
 from repro.throughput.steps import CLIMBED, ladder
-from repro.throughput.timing import Configuration, DType, Session, Task, Timing
-
-#: Hardware, device, timer, instructions and torch: what sessions share whose rows may be held against each other.
-Origin = tuple[str, str, str, str, str]
+from repro.throughput.timing import Configuration, DType, Origin, Session, Task, Timing
 
 TASKS: tuple[Task, ...] = get_args(Task)
 
@@ -171,8 +168,7 @@ def places_of(sessions: Iterable[Session]) -> tuple[Place, ...]:
     """The sessions by hardware, device, timer, instructions and torch, CPUs first."""
     found: dict[Origin, list[Session]] = {}
     for session in sessions:
-        its = session.environment
-        found.setdefault((its.hardware, session.device, session.source, its.instructions, its.torch), []).append(session)
+        found.setdefault(session.origin, []).append(session)
     places = [Place(*key[:3], tuple(own), _what_differs(key, found)) for key, own in found.items()]
     return tuple(sorted(places, key=lambda place: (place.device != "cpu", place.name)))
 

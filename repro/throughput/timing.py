@@ -32,6 +32,9 @@ DType = Literal["float32", "tf32", "bfloat16", "float16"]
 Layout = Literal["contiguous", "channels_last"]
 Allocator = Literal["default", "keep"]
 
+#: Hardware, device, timer, instructions and torch: what sessions share whose rows may be held against each other.
+Origin = tuple[str, str, str, str, str]
+
 #: How a network is computed, whatever the network: names and values of fields of a Configuration.
 Way = tuple[tuple[str, object], ...]
 
@@ -234,6 +237,12 @@ class Session(Part):
     rows: tuple[Timing, ...] = ()
     untried: tuple[Configuration, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
+
+    @property
+    def origin(self) -> Origin:
+        """Where the rows are from."""
+        its = self.environment
+        return its.hardware, self.device, self.source, its.instructions, its.torch
 
     @property
     def floor(self) -> float | None:
