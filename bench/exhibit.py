@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -30,6 +30,7 @@ PATIENCE = 300.0
 
 COLD, NO_WARM_UP, WITH_COMPILING = "one cold call", "no warm-up", "no warm-up, compiled"
 UNSYNCHRONISED, CROWDED = "no synchronisation", "all cores oversubscribed"
+OTHERS = "others that keep the cores busy"
 TF32, HALF = "TF32 silently on", "float16 there, float32 here"
 
 
@@ -63,18 +64,23 @@ def _other_dtype(way: str, base: Configuration, dtype: str, limit: float) -> Mis
 
 def _wrongly(configuration: Configuration, way: str) -> tuple[float | None, str | None]:
     """Seconds a call, or the reason why there are none."""
-    task = json.dumps({"configuration": configuration.model_dump(), "way": way})
-    crowd = len(machine.cores()) if way == CROWDED else 1
-    with ThreadPoolExecutor(crowd) as pool:
-        work = [pool.submit(jobs.run_module, "bench.exhibit", task, jobs.variables(configuration), PATIENCE) for _ in range(crowd)]
-    ended = [one.result() for one in work]
-    failed = next((one.reason for one in ended if one.reason), None)
-    return (None, failed) if failed else (max(float(one.found["seconds"]) for one in ended), None)
+    variables = jobs.variables(configuration)
+    with contextlib.ExitStack() as crowd:
+        for _ in machine.cores()[1:] if way == CROWDED else ():
+            crowd.enter_context(jobs.working("bench.exhibit", _task(configuration, OTHERS), variables))
+        ended = jobs.run_module("bench.exhibit", _task(configuration, way), variables, PATIENCE)
+    return (None, ended.reason) if ended.reason else (float(ended.found["seconds"]), None)
+
+
+def _task(configuration: Configuration, way: str) -> str:
+    return json.dumps({"configuration": configuration.model_dump(), "way": way})
 
 
 def time_wrongly(configuration: Configuration, way: str) -> dict[str, Any]:
     """In a process of its own: the seconds that a wrong timer tells."""
     call = prepare(configuration)
+    if way == OTHERS:
+        _keep_busy(call)
     calls = 1 if way == COLD else CALLS
     if way in (UNSYNCHRONISED, CROWDED):
         for _ in range(CALLS):
@@ -86,6 +92,13 @@ def time_wrongly(configuration: Configuration, way: str) -> dict[str, Any]:
     if way != UNSYNCHRONISED:
         synchronise(configuration.device)
     return {"seconds": (time.perf_counter() - start) / calls}
+
+
+def _keep_busy(call: Callable[[], object]) -> None:
+    """Until somebody ends this process, or ought to have."""
+    end = time.perf_counter() + PATIENCE
+    while time.perf_counter() < end:
+        call()
 
 
 if __name__ == "__main__":

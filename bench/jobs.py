@@ -9,7 +9,9 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,16 +52,16 @@ def time_in_process(configuration: Configuration, limit: float, patience: float 
 
 def impossible(configuration: Configuration) -> str | None:
     """Why a configuration can't even be tried on this machine, or None."""
-    on_cpu = torch.device(configuration.device).type == "cpu"
+    on_cpu, has_mkldnn = torch.device(configuration.device).type == "cpu", torch.backends.mkldnn.is_available()
     if configuration.compiled and on_cpu and not machine.has_compiler():
         return "no C++ compiler: torch.compile needs one on a CPU; install g++, or set CXX"
     if configuration.dtype == "tf32" and not machine.has_tf32(configuration.device):
         return f"{configuration.device} has no tf32"
-    if configuration.dtype == "float16" and on_cpu and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
+    if configuration.dtype == "float16" and on_cpu and not (has_mkldnn and torch.ops.mkldnn._is_mkldnn_fp16_supported()):
         return "this CPU has no float16 instructions"
     if configuration.dtype == "float16" and on_cpu and configuration.task == "training":
         return "torch has no fast float16 convolution backwards on a CPU: a step takes tens of times as long as in float32"
-    if configuration.dtype == "bfloat16" and on_cpu and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if configuration.dtype == "bfloat16" and on_cpu and not (has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
         return "this CPU has no instructions that torch's bfloat16 convolutions need"
     return None
 
@@ -103,6 +105,22 @@ def run_module(module: str, text: str, environment: dict[str, str], patience: fl
     others = max(0.0, _busy() - before - used) / (spent * (os.cpu_count() or 1))
     found, reason = _read(process.returncode, output, errors)
     return Ended(found, reason, round(min(others, 1.0), 4), round(spent, 3))
+
+
+@contextlib.contextmanager
+def working(module: str, text: str, environment: dict[str, str]) -> Iterator[None]:
+    """``python -m module`` with ``text`` as its input, meanwhile; what it says is of no interest."""
+    with tempfile.TemporaryFile() as task:
+        task.write(text.encode())
+        task.seek(0)
+        process = subprocess.Popen(
+            [sys.executable, "-m", module], env=environment, preexec_fn=_limit_memory, start_new_session=True, text=True,
+            stdin=task, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            yield
+        finally:
+            _kill(process)
 
 
 def _read(status: int, output: str, errors: str) -> tuple[dict[str, Any], str | None]:

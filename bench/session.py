@@ -141,7 +141,9 @@ class Bench:
 def begin(plan: Plan, tell: Callable[[str], None]) -> Bench:
     """A session that knows the rows that this machine has already, unless they are to be timed again."""
     environment = machine.environment(plan.device)
-    session = Session(device=plan.device, environment=environment, memory=psutil.virtual_memory().total)
+    session = Session(
+        device=plan.device, environment=environment, memory=psutil.virtual_memory().total, limit=plan.limit, budget=plan.budget
+    )
     bench = Bench(plan, tell, session)
     folder = sessions_of(plan.records, environment.hardware)
     folder.mkdir(parents=True, exist_ok=True)

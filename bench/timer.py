@@ -1,6 +1,7 @@
 """Times a call until its median is known.
 
-A sample is a block of calls of at least 100 ms, with the device synchronised at both edges. Blocks before the median is flat are warm-up.
+A sample is a block of calls, with the device synchronised at both edges; it has so many calls that they took at least 100 ms at the end of
+the warm-up, which are the blocks before the median is flat.
 Sampling ends when the half-width of the median's 95 % interval is within 2 % of the median, or at the time limit, with six blocks at least.
 """
 
@@ -19,6 +20,7 @@ from repro.intervals import median_interval
 from repro.throughput.timing import HALF_WIDTH
 
 BLOCK = 0.1  #: seconds
+MARGIN = 1.25  #: a block is made longer by so much, since calls may still become a little faster
 
 #: Seconds for a call that is too slow to be of interest.
 GLANCE = 2.0
@@ -95,7 +97,7 @@ def _warm_up(
         took = time_block(call, calls)
         total += calls
         if took < BLOCK:
-            calls, blocks = min(max(calls + 1, math.ceil(calls * BLOCK / max(took, 1e-9))), 100 * total), []
+            calls, blocks = min(max(calls + 1, math.ceil(calls * MARGIN * BLOCK / max(took, 1e-9))), 100 * total), []
         else:
             blocks.append(took / calls)
             last = statistics.median(blocks[-WINDOW:])

@@ -53,6 +53,11 @@ class Pair:
         return self.base.configuration.network
 
     @property
+    def rows(self) -> tuple[Row, ...]:
+        """Both, or the one that is both."""
+        return (self.base,) if self.best is self.base else (self.base, self.best)
+
+    @property
     def words(self) -> str:
         """``1.44 times``, or ``no difference``."""
         return times(self.base, self.best)
@@ -102,6 +107,12 @@ class Place:
         timed = [row for row in self.rows if row.timing.is_timed]
         return {row.configuration: row for row in sorted(timed, key=lambda row: not row.timing.glanced)}
 
+    def beside(self, configuration: Configuration, session: Session) -> Row | None:
+        """The row of a configuration that is held against rows of a session: that session's own, since a machine is slower on some days,
+        or else the one that counts."""
+        own = (row for row in self.rows if row.configuration == configuration and row.session is session and row.timing.is_timed)
+        return next(own, self.latest.get(configuration))
+
     @property
     def never_timed(self) -> list[Row]:
         """The last failure of each configuration that no session timed."""
@@ -114,8 +125,9 @@ class Place:
 
     @functools.cached_property
     def merged(self) -> Session:
-        """The last session with the rows that count of all."""
-        return self.sessions[-1].model_copy(update={"rows": tuple(row.timing for row in self.latest.values())})
+        """The last session with the rows that count of all, and with the A/A runs of all."""
+        same = tuple(timing for session in self.sessions for timing in session.same)
+        return self.sessions[-1].model_copy(update={"rows": tuple(row.timing for row in self.latest.values()), "same": same})
 
     def pairs(self, task: Task, ledger: Ledger) -> list[Pair]:
         """A pair for each network that has an eager float32 row: large images before small ones, then by MACs.
@@ -136,17 +148,22 @@ class Place:
         ]
 
     def _pair(self, base: Timing, rows: list[Timing]) -> Pair:
-        best = fastest(rows) or base
-        return Pair(self.latest[base.configuration], self.latest[best.configuration], len(rows))
+        best = self.latest[(fastest(rows) or base).configuration]
+        return Pair(self.beside(base.configuration, best.session) or best, best, len(rows))
 
     def ladder(self, task: Task, ledger: Ledger) -> list[Step]:
-        """The steps of :data:`CLIMBED` that were timed, at the batch and threads of its pair; empty where there is no pair."""
+        """The steps of :data:`CLIMBED` that were timed, at the batch and threads of its pair; empty where there is no pair. They are of
+        the session that timed most of them, the last of equals, as far as it did."""
         pair = next((pair for pair in self.pairs(task, ledger) if pair.network == CLIMBED), None)
         if pair is None:
             return []
-        steps = []
-        for name, configuration in ladder(pair.base.configuration):
-            row = self.latest.get(configuration)
+        wanted, steps = ladder(pair.base.configuration), []
+        timed = Counter(
+            row.number for row in self.rows if row.timing.is_timed and row.configuration in [configuration for _, configuration in wanted]
+        )
+        session = self.sessions[max(timed, key=lambda number: (timed[number], number)) - 1]
+        for name, configuration in wanted:
+            row = self.beside(configuration, session)
             if row is None:  # a step that is missing isn't skipped: the next would be two steps
                 break
             steps.append(Step(name, row))

@@ -53,10 +53,12 @@ def bench_(
         int | None, typer.Option(min=1, max=1_000_000, help="Images of a batch; by default one that fills the device.")
     ] = None,
     grid: Annotated[bool, typer.Option("--grid", help="The full grid; by default for lenet5, resnet20, resnet50 and vgg-d.")] = False,
-    time_limit: Annotated[float | None, typer.Option(min=0.1, help="Seconds of measuring a row. Default 20, quick 4.")] = None,
+    time_limit: Annotated[float | None, typer.Option(min=0.1, max=86_400, help="Seconds of measuring a row. Default 20, quick 4.")] = None,
     budget: Annotated[
         float | None,
-        typer.Option(min=0, help="Seconds of searching the fastest way. Default 120, quick 15; three times that for the first network."),
+        typer.Option(
+            min=0, max=86_400, help="Seconds of searching the fastest way. Default 120, quick 15; three times that for the first network."
+        ),
     ] = None,
     exhibit: Annotated[bool, typer.Option("--exhibit", help="Time the same network in the usual wrong ways too.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Time what this machine has rows of anew.")] = False,

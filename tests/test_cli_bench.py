@@ -78,6 +78,8 @@ def save(tmp_path: Path) -> Callable[[str, Session], str]:
         (["--networks", "lenet5", "--task", "learning"], "Invalid value for '--task'"),
         (["--networks", "lenet5", "--time-limit", "0"], "Invalid value for '--time-limit'"),
         (["--networks", "lenet5", "--time-limit", "nan"], "Invalid value for '--time-limit'"),
+        (["--networks", "lenet5", "--time-limit", "inf"], "Invalid value for '--time-limit'"),
+        (["--networks", "lenet5", "--budget", "inf"], "Invalid value for '--budget'"),
         (["--networks", "lenet5", "--budget", "-1"], "Invalid value for '--budget'"),
         (["--networks", "lenet5", "--device", "nonsense"], "--device nonsense: not a name of a device; give "),
         (["--networks", "lenet5", "--device", "cuda"], "--device cuda: this machine has no accelerator; "),

@@ -35,6 +35,20 @@ def test_the_larger_floor_decides(make_timing: MakeTiming, make_session: MakeSes
     assert [row.verdict for row in compare(make_session(*before.rows), make_session(*after.rows)).rows] == ["slower"]
 
 
+def test_a_change_of_the_code_is_not_taken_for_noise(make_timing: MakeTiming, make_session: MakeSession) -> None:
+    """It slows the A/A run too, which then doesn't say how large the noise is between both."""
+    runs = [tuple(make_timing(seconds=seconds) for seconds in each) for each in ((0.100, 0.101), (0.130, 0.131))]
+    before = make_session(make_timing("resnet50", 0.468), same=runs[0])
+    for change in ({"commit": "def"}, {"torch": "2.10"}):
+        comparison = compare(before, make_session(make_timing("resnet50", 0.608), same=runs[1], **change))
+        assert [row.verdict for row in comparison.rows] == ["slower"]
+        assert comparison.floor == pytest.approx(0.01)
+        assert comparison.notes[-1] == (
+            "the A/A run, resnet18 inference, cpu, batch 8, 2 threads: float32, NCHW, eager: 100 ms before, 130 ms after"
+        )
+    assert [row.verdict for row in compare(before, make_session(make_timing("resnet50", 0.608), same=runs[1])).rows] == ["no difference"]
+
+
 def test_intervals_that_overlap_are_no_difference(make_timing: MakeTiming, make_session: MakeSession) -> None:
     wide = make_timing(seconds=(0.4, 0.5, 0.6, 0.6, 0.6, 0.7))  # median 0.6, 95 % from 0.4 to 0.7
     for other, verdict in ((0.5, "no difference"), (0.35, "slower"), (0.8, "faster")):

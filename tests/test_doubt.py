@@ -5,8 +5,20 @@ from collections.abc import Callable
 import pytest
 
 from repro import Ledger
-from repro.throughput.doubt import baseline, differ, doubts, fastest, fastest_by_network, flags, group, larger_floor, speed_up
-from repro.throughput.timing import Clocks, Session, Timing
+from repro.throughput.doubt import (
+    baseline,
+    clocks_of,
+    differ,
+    doubts,
+    fastest,
+    fastest_by_network,
+    flags,
+    group,
+    larger_floor,
+    mistaken,
+    speed_up,
+)
+from repro.throughput.timing import Clocks, Mistake, Session, Timing
 
 MakeTiming = Callable[..., Timing]
 MakeSession = Callable[..., Session]
@@ -38,6 +50,18 @@ def test_each_flag_says_by_how_much(make_timing: MakeTiming) -> None:
     assert flags(make_timing(flat=True)) == []
     assert flags(make_timing(clocks=clocks)) == ["throttled: power cap, heat"]
     assert len(flags(make_timing(seconds=SPREAD, reached=False, others=0.2, clocks=clocks))) == 4
+
+
+def test_what_a_gpu_did_is_told(make_timing: MakeTiming) -> None:
+    clocks = tuple(Clocks(sm=sm, memory=2619, temperature=degrees) for sm, degrees in ((1980, 41), (1755, 67), (1900, 60)))
+    assert clocks_of(make_timing(clocks=clocks)) == ["1,755 to 1,980 MHz, 41 to 67 °C"]
+    assert clocks_of(make_timing()) == []
+
+
+@pytest.mark.parametrize(("wrong", "words"), [(0.3, "3"), (0.1009, "no difference"), (0.05, "0.5"), (None, None)])
+def test_a_wrong_timer_within_the_noise_makes_no_difference(make_timing: MakeTiming, wrong: float | None, words: str | None) -> None:
+    mistake = Mistake(name="one", configuration=make_timing().configuration, right=0.1, wrong=wrong, reason=None if wrong else "why")
+    assert mistaken(mistake, 0.01) == words
 
 
 def test_a_row_of_one_block_varies_by_nothing_that_can_be_said(make_timing: MakeTiming) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from bench import exhibit, jobs
-from bench.exhibit import COLD, CROWDED, HALF, NO_WARM_UP, TF32, UNSYNCHRONISED, WITH_COMPILING, show_mistakes, time_wrongly
+from bench.exhibit import COLD, CROWDED, HALF, NO_WARM_UP, OTHERS, TF32, UNSYNCHRONISED, WITH_COMPILING, show_mistakes, time_wrongly
 from bench.jobs import Ended
 from repro import machine
 from repro.throughput.timing import Configuration, Mistake, Timing
@@ -27,6 +29,8 @@ class Machine:
     make: Callable[..., Timing]
     fails: Callable[[Configuration], bool] = lambda configuration: False
     reasons: dict[str, str] = field(default_factory=dict)
+    begun: list[str] = field(default_factory=list)
+    ended: int = 0
     timed: list[Configuration] = field(default_factory=list)
     ways: list[str] = field(default_factory=list)
 
@@ -40,8 +44,14 @@ class Machine:
         assert module == "bench.exhibit"
         way = json.loads(text)["way"]
         self.ways.append(way)
-        assert environment["OMP_NUM_THREADS"] == "2"
+        assert environment["OMP_NUM_THREADS"] == str(len(machine.cores()))
         return Ended({"seconds": WRONG[way]}, self.reasons.get(way), 0.0, 1.0)
+
+    @contextlib.contextmanager
+    def working(self, module: str, text: str, environment: dict[str, str]) -> Iterator[None]:
+        self.begun.append(json.loads(text)["way"])
+        yield
+        self.ended += 1
 
 
 @pytest.fixture
@@ -49,6 +59,7 @@ def invented(monkeypatch: pytest.MonkeyPatch, make_timing: Callable[..., Timing]
     made = Machine(make_timing)
     monkeypatch.setattr(jobs, "time_in_process", made.time)
     monkeypatch.setattr(jobs, "run_module", made.run_module)
+    monkeypatch.setattr(jobs, "working", made.working)
     monkeypatch.setattr(machine, "cores", lambda: [0, 1])
     return made
 
@@ -86,16 +97,34 @@ def test_on_another_device_all_are_shown(invented: Machine) -> None:
     assert {mistake.configuration.device for mistake in found.values()} == {"cuda"}
 
 
-def test_there_are_as_many_processes_in_a_crowd_as_cores(invented: Machine) -> None:
+def test_there_are_as_many_processes_in_a_crowd_as_cores(invented: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: [0, 1, 2])
     shown("cpu")
-    assert invented.ways.count(CROWDED) == 2
-    assert invented.ways.count(COLD) == 1
+    assert invented.ways.count(CROWDED) == invented.ways.count(COLD) == 1
+    assert invented.begun == [OTHERS, OTHERS]
+    assert invented.ended == 2
 
 
-def test_the_slowest_of_a_crowd_counts(invented: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter((2.0, 5.0))
-    monkeypatch.setattr(jobs, "run_module", lambda *arguments: Ended({"seconds": next(seconds)}, None, 0.0, 1.0))
-    assert exhibit._wrongly(BASE, CROWDED) == (5.0, None)
+def test_an_interrupt_ends_the_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {child.pid for child in psutil.Process().children()}
+
+    def interrupted(*arguments: object) -> Ended:
+        crowd.extend(child for child in psutil.Process().children() if child.pid not in before)
+        raise KeyboardInterrupt
+
+    crowd: list[psutil.Process] = []
+    monkeypatch.setattr(jobs, "run_module", interrupted)
+    monkeypatch.setattr(machine, "cores", lambda: [0, 1, 2])
+    with pytest.raises(KeyboardInterrupt):
+        exhibit._wrongly(BASE, CROWDED)
+    assert len(crowd) == 2
+    assert not any(process.is_running() for process in crowd)
+
+
+def test_the_others_of_a_crowd_work_until_they_ought_to_have_been_ended(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exhibit, "PATIENCE", 20.0)
+    time_wrongly(BASE, OTHERS)
+    assert calls.count("call") > 10
 
 
 def test_a_process_that_fails_is_a_reason(invented: Machine) -> None:

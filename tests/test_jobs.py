@@ -323,6 +323,13 @@ def test_what_a_machine_lacks_is_a_reason_and_starts_no_process(
     assert (row.seconds, row.spent) == ((), 0.0)
 
 
+def test_a_torch_without_onednn_has_no_half_dtypes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a Mac: its namespace of operators is empty."""
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(torch.ops, "mkldnn", object())
+    assert jobs.possible_dtypes(LENET) == ["float32"]
+
+
 def test_what_a_machine_has_can_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     def tried(there: bool, *several: dict[str, Any]) -> list[str | None]:
         monkeypatch.setattr(machine, "has_compiler", lambda: there)

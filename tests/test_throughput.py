@@ -91,6 +91,44 @@ def test_a_gpu_has_a_crossover_that_names_both(ledger: Ledger, make_timing: Make
     assert row_of(written, link("resnet18"), "inference", "8")[4::2] == ["80", "21"]
 
 
+def test_a_gpu_without_a_common_batch_has_the_command(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    gpu = make_session(make_timing(batch=64, device="cuda", transfer=0.001), hardware="A Fast GPU")
+    written = page(ledger, make_session(make_timing()), gpu)
+    assert "Without a batch that was timed on both: 1 comparison. `repro bench --batch 8` times" in written
+    assert "Batch by batch" not in written
+
+
+def test_machines_of_one_name_are_told_apart_in_crossovers(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    gpu = make_session(make_timing(seconds=0.02, device="cuda", transfer=0.001), hardware="A Fast GPU")
+    cpus = [make_session(make_timing(), instructions=instructions) for instructions in ("avx2", "amx_bf16")]
+    written = page(ledger, *cpus, gpu)
+    assert "faster than Testor 9, 2 cores, avx2 at" in written
+    assert "faster than Testor 9, 2 cores, amx_bf16 at" in written
+
+
+def test_networks_that_nobody_timed_are_named(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    rows = [make_timing(name) for name in ledger.networks if name not in ("resnet1202", "vgg-d")]
+    assert f"Timed on no machine: {link('vgg-d')} and {link('resnet1202')}." in page(ledger, make_session(*rows))
+    rows += [make_timing("vgg-d"), make_timing("resnet1202", outcome="failed")]
+    assert "Timed on no machine" not in page(ledger, make_session(*rows))
+
+
+def test_a_rule_that_only_rows_of_two_sessions_break_is_said(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    written = page(ledger, make_session(make_timing("resnet34", 0.4)), make_session(make_timing("resnet18", 0.8)))
+    assert written.count("time grows with MACs** doesn't hold") == 1
+    assert "- Between sessions: **time grows with MACs** doesn't hold: resnet34 inference" in written
+    both = make_session(make_timing("resnet34", 0.4), make_timing("resnet18", 0.8))
+    assert "Between sessions" not in page(ledger, both, make_session(make_timing("vgg-d", 8.0)))
+
+
+def test_how_much_time_a_session_had_is_said_where_it_is_known(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    assert "A row was measured for up to 4 s, and a search had 15 s. Noise floor" in page(
+        ledger, make_session(make_timing(), limit=4, budget=15)
+    )
+    assert "up to 1 s, and nothing was searched." in page(ledger, make_session(make_timing(), limit=1, budget=0))
+    assert "was measured for up to" not in page(ledger, make_session(make_timing()))
+
+
 def test_failures_appear_with_their_reasons(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
     failed = make_timing("vgg-d", outcome="failed", reason="out of memory: 3 | 4 GiB", **FAST)
     written = page(ledger, make_session(make_timing(), failed))
@@ -114,9 +152,11 @@ def test_wrong_timers_have_a_factor_or_a_reason(ledger: Ledger, make_timing: Mak
     mistakes = (
         Mistake(name="one cold call", configuration=configuration, right=0.1, wrong=0.25),
         Mistake(name="no synchronisation", configuration=configuration, reason="needs another device"),
+        Mistake(name="no warm-up", configuration=configuration, right=0.1, wrong=0.1005),
     )
     written = page(ledger, make_session(make_timing(), mistakes=mistakes))
     assert row_of(written, "one cold call")[2:] == ["100", "250", "2.5", ""]
+    assert row_of(written, "no warm-up")[-2:] == ["no difference", ""]
     assert row_of(written, "no synchronisation")[2:] == ["", "", "", "needs another device"]
 
 

@@ -84,6 +84,24 @@ def test_the_fastest_is_of_the_same_batch_and_whatever_threads(ledger: Ledger, m
     assert place_of(make_session(*rows)).pairs("training", ledger) == [], "there is no eager float32 row to compare with"
 
 
+def test_a_speed_up_is_of_one_session_where_that_has_both_rows(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    good = make_session(make_timing(seconds=0.5), make_timing(seconds=0.25, **FAST))
+    slow_day = make_session(make_timing(seconds=1.0))
+    (pair,) = place_of(good, slow_day).pairs("inference", ledger)
+    assert (pair.base.number, pair.words) == (1, "2.00 times"), "not 4.00"
+    (pair,) = place_of(slow_day, make_session(make_timing(seconds=0.25, **FAST))).pairs("inference", ledger)
+    assert (pair.base.number, pair.best.number) == (1, 2), "there is no other"
+    (pair,) = place_of(good, make_session(make_timing(seconds=0.125))).pairs("inference", ledger)
+    assert pair.rows == (pair.base,), "eager float32 is the fastest"
+
+
+def test_the_floor_between_sessions_is_of_all_their_runs(make_timing: Make, make_session: MakeSession) -> None:
+    first, other = make_session(same=(make_timing(seconds=0.5),)), make_timing(seconds=0.1, batch=4)
+    place = place_of(first, make_session(same=(make_timing(seconds=0.6), other)))
+    assert [session.floor for session in place.sessions] == [None, None]
+    assert place.merged.floor == pytest.approx(0.2)
+
+
 def test_networks_are_compared_at_the_batch_that_most_have(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
     rows = [make_timing(name) for name in ("vgg-d", "vgg-a", "alexnet")]
     rows += [make_timing("resnet50", batch=batch) for batch in (1, 8, 64)] + [make_timing("lenet5", batch=batch) for batch in (8, 128)]
@@ -132,6 +150,13 @@ def test_the_ladder_adds_one_thing_at_a_time(ledger: Ledger, make_timing: Make, 
     assert [step.name for step in steps] == ["eager float32", "+ channels last", "+ bfloat16", "+ compiled", "+ memory kept"]
     assert [times(steps[0].row, step.row) for step in steps[1:]] == ["2.00 times", "3.00 times", "4.00 times", "5.00 times"]
     assert place.ladder("training", ledger) == []
+
+
+def test_the_ladder_is_of_the_session_that_climbed_most_of_it(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    whole, slow_day = make_session(*climb(make_timing, "bfloat16")), make_session(make_timing("resnet50", 3.0))
+    assert {step.row.number for step in place_of(slow_day, whole, slow_day).ladder("inference", ledger)} == {2}
+    start, rest = (make_session(*part) for rows in [climb(make_timing, "bfloat16")] for part in (rows[:2], rows[2:]))
+    assert [step.row.number for step in place_of(start, rest).ladder("inference", ledger)] == [1, 1, 2, 2, 2], "one that went on"
 
 
 def test_the_ladder_ends_at_the_first_step_that_is_missing_and_takes_no_other_row(

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from repro import Ledger, ReproError
 from repro.intervals import Interval
-from repro.throughput.timing import Mistake, Session, Timing, load_sessions, read_session
+from repro.throughput.timing import Mistake, Roof, Session, Timing, load_sessions, read_session
 
 MakeTiming = Callable[..., Timing]
 MakeSession = Callable[..., Session]
@@ -84,6 +84,13 @@ def test_factor_of_a_mistake(make_timing: MakeTiming) -> None:
     how = make_timing().configuration
     assert Mistake(name="no synchronisation", configuration=how, right=0.5, wrong=0.01).factor == pytest.approx(0.02)
     assert Mistake(name="no synchronisation", configuration=how, reason="needs a GPU").factor is None
+    with pytest.raises(ValidationError, match="a mistake that isn't shown has a reason"):
+        Mistake(name="no synchronisation", configuration=how, right=0.5)
+
+
+def test_a_roof_without_a_product_is_none() -> None:
+    with pytest.raises(ValidationError, match="products"):
+        Roof(dtype="float32", threads=1, products=())
 
 
 def test_sessions_are_read_as_they_were_written_in_the_order_of_paths(
@@ -106,6 +113,9 @@ def test_sessions_are_read_as_they_were_written_in_the_order_of_paths(
         ('"kind":"timing"', '"kind":"training"', "kind"),
         ('"dtype":"float32"', '"dtype":"float8"', "roofs.0.dtype"),
         ('"memory":', '"memory_size":', "memory"),
+        ('"batch":8', '"batch":0', "same.0.configuration.batch"),
+        ('"flops":', '"flops":-', "roofs.0.products.0.flops"),
+        ('"bytes_per_second":', '"bytes_per_second":-', "copies.0.bytes_per_second"),
         ("{", "[{", "the file"),
     ],
 )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reports import wording
-from reports.markdown import link, picture, remake, table, text
+from reports.markdown import code, link, picture, remake, table, text
 from reports.pages.timings import HEADS, HEADS_MORE, bench_command, milli, row_cells
 from reports.plotted import alt_text, data_of_ladder, data_of_rates, data_of_roofline
 from reports.timed import TASKS, Pair, Place, Row, about_batch, giga, times
 from repro.tables import Ledger
-from repro.throughput.doubt import doubts, flags
+from repro.throughput.doubt import Doubt, doubts, doubts_between, flags, mistaken
 from repro.throughput.planner import Plan, plan
 from repro.throughput.steps import CLIMBED
 from repro.throughput.timing import Mistake, Session, Task
@@ -57,10 +57,9 @@ def _task(place: Place, task: Task, ledger: Ledger) -> Iterator[str]:
     yield table(heads, (_answer(place, pair, ledger) for pair in pairs))
     yield again
     yield "The same rows in full:"
-    rows = [row for pair in pairs for row in dict.fromkeys((pair.base.configuration, pair.best.configuration))]
     yield table(
         ["network", *HEADS, *HEADS_MORE],
-        ([wording.network_link(its.network), *row_cells(place.latest[its], ledger)] for its in rows),
+        ([wording.network_link(pair.network), *row_cells(row, ledger)] for pair in pairs for row in pair.rows),
     )
     yield again
 
@@ -134,11 +133,7 @@ def _roof(place: Place, ledger: Ledger) -> Iterator[str]:
     )
     yield table(
         ["network", "how", "FLOP per byte >", "GFLOP/s >", "the roof allows >", "reached, % >"],
-        (
-            _under(place, row, ledger)
-            for pair in place.pairs("inference", ledger)
-            for row in (pair.base, pair.best)[: 1 + (pair.best is not pair.base)]
-        ),
+        (_under(place, row, ledger) for pair in place.pairs("inference", ledger) for row in pair.rows),
     )
     yield remake(bench_command(place), "repro report")
 
@@ -158,40 +153,67 @@ def _doubts(place: Place, ledger: Ledger) -> Iterator[str]:
     yield "### What may be wrong"
     lines = []
     for number, session in enumerate(place.sessions, 1):
-        broken = [f"**{text(doubt.rule)}** doesn't hold: {text(doubt.what)}." for doubt in doubts(session, ledger)]
+        broken = [_broken(doubt) for doubt in doubts(session, ledger)]
         which = f"Session {number}: " if len(place.sessions) > 1 else ""
         lines += [f"- {which}{line}" for line in [_floor(session), *(broken or [ALL_HOLD])]]
+    lines += [f"- Between sessions: {_broken(doubt)}" for doubt in _between(place, ledger)]
     timed = [row for row in place.rows if row.timing.is_timed]
     flagged = sum(bool(flags(row.timing)) for row in timed)
-    lines.append(f"- Flagged in {link('Every timing', 'timings.md')}: {flagged:,d} of {wording.several(len(timed), 'timed row')}.")
+    lines.append(
+        f"- Flagged in {link('Every timing', 'timings.md')}: {flagged:,d} of {wording.several(len(timed), 'timed row')}. Where ±2 % wasn't "
+        f"reached, more time for each row ({code('--time-limit')}) brings it nearer."
+    )
     yield "\n".join(lines)
+
+
+def _broken(doubt: Doubt) -> str:
+    return f"**{text(doubt.rule)}** doesn't hold: {text(doubt.what)}."
+
+
+def _between(place: Place, ledger: Ledger) -> list[Doubt]:
+    """What no session breaks by itself, and the rows that count of all together do, judged by the noise floor of all A/A runs."""
+    own = {doubt.what for session in place.sessions for doubt in doubts(session, ledger)}
+    return [doubt for doubt in doubts_between(place.merged, ledger) if doubt.what not in own]
 
 
 def _floor(session: Session) -> str:
     """The noise floor with the medians that it comes from."""
     if session.floor is None:
-        return "No noise floor was measured: any difference prints as one."
+        return f"{_limits(session)}No noise floor was measured: any difference prints as one."
     same = [timing for timing in session.same if timing.is_timed]
     medians = wording.joined([milli(timing.median) for timing in same])
     label = text(same[0].configuration.label)
-    return f"Noise floor {100 * session.floor:.1f} %: {label}, timed {len(same)} times, took {medians} ms a batch."
+    return f"{_limits(session)}Noise floor {100 * session.floor:.1f} %: {label}, timed {len(same)} times, took {medians} ms a batch."
+
+
+def _limits(session: Session) -> str:
+    """How much time it had, where its record says so."""
+    if session.limit is None or session.budget is None:
+        return ""
+    search = f"a search had {session.budget:g} s" if session.budget else "nothing was searched"
+    return f"A row was measured for up to {session.limit:g} s, and {search}. "
 
 
 def _mistakes(place: Place) -> Iterator[str]:
-    found = {(each.name, each.configuration, each.against): each for session in place.sessions for each in session.mistakes}
+    found = {
+        (each.name, each.configuration, each.against): (each, session.floor) for session in place.sessions for each in session.mistakes
+    }
     if not found:
         return
     yield "### Wrong timers"
     yield "The same call, timed right and with one mistake. Above 1, the call looks slower than it is; below 1, faster."
-    yield table(["mistake", "timed", "right, ms >", "wrong, ms >", "wrong over right >", "why not shown"], map(_mistake, found.values()))
+    yield table(
+        ["mistake", "timed", "right, ms >", "wrong, ms >", "wrong over right >", "why not shown"],
+        (_mistake(each, floor) for each, floor in found.values()),
+    )
     yield remake(bench_command(place, " --exhibit"), "repro report")
 
 
-def _mistake(each: Mistake) -> list[str]:
+def _mistake(each: Mistake, floor: float | None) -> list[str]:
     against = f", against {each.against.label}" if each.against else ""
     right, wrong = ("" if seconds is None else milli(seconds) for seconds in (each.right, each.wrong))
-    factor = "" if each.factor is None else wording.rounded(each.factor)
-    return [text(each.name), text(f"{each.configuration.label}{against}"), right, wrong, factor, text(each.reason or "")]
+    start = [text(each.name), text(f"{each.configuration.label}{against}"), right, wrong]
+    return [*start, mistaken(each, floor) or "", text(each.reason or "")]
 
 
 def _plans(place: Place, ledger: Ledger) -> Iterator[str]:

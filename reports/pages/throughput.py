@@ -20,20 +20,20 @@ from repro.throughput.timing import FLOPS_PER_MAC, HALF_WIDTH
 TITLE = "How fast the networks run"
 ABOUT = "Images a second, roofline and speed-ups, measured here; the doubts beside the numbers; the days that each paper's recipe takes."
 ON_A_GPU = "repro bench --device cuda"
-NO_GPU = f"A GPU: not measured here. Where one is, {code(ON_A_GPU)} adds its rows."
+NO_GPU = f"A GPU, and the batch from which on it is faster than a CPU: not measured here. Where one is, {code(ON_A_GPU)} adds its rows."
 LEAD = f"""\
 Images are noise that lies ready in memory: loading and decoding them isn't timed. *Eager float32* is what a beginner's code does: \
-float32, NCHW, nothing compiled, nothing set, all threads. *Fastest* is the fastest of all configurations that were timed at the same \
+float32, NCHW, nothing compiled, all threads. On an NVIDIA GPU its convolutions aren't TF32, which torch allows by default: TF32 is a \
+dtype of its own here. *Fastest* is the fastest of all configurations that were timed at the same \
 batch. Every row of every record stands in {link("Every timing", "timings.md")}."""
 METHOD = "\n".join(
     (
-        "- A row is one configuration in a process of its own. A sample is a block of calls of at least 100 ms. The time is the median of "
-        "the blocks; ± is the half-width of its 95 % interval (order statistics) within that process, somewhat optimistic, since sampling "
-        f"ends as soon as it's ±{100 * HALF_WIDTH:.0f} %, or at a time limit. What a search sees to be slower than another way gets "
-        "little time.",
+        "- A row is one configuration in a process of its own. A sample is a block of so many calls that they took at least 100 ms when "
+        "it had warmed up. The time is the median of the blocks; ± is the half-width of its 95 % interval (order statistics) within that "
+        f"process, somewhat optimistic, since sampling ends as soon as it's ±{100 * HALF_WIDTH:.0f} %, or at a time limit. What a search "
+        "sees to be slower than another way gets little time.",
         "- The first call, which holds compiling and autotuning, has a column of its own and is in no rate. Compiled code stays on disk, "
-        "so that a first call may be shorter in a later session. On CUDA, all but eager float32 lets cuDNN "
-        "choose its algorithms by trying.",
+        "so that a first call may be shorter in a later session. On CUDA, cuDNN chooses its algorithms by trying, in every row.",
         f"- FLOP/s count {FLOPS_PER_MAC} for each multiply-accumulate of the convolutions and fully connected layers, and "
         f"{FLOPS_PER_MAC_TRAINED} in training, by convention, although nothing needs the gradient of the images. The roof is the best "
         "median rate of square matrix products of the same dtype and threads, measured in the same session; a "
@@ -42,8 +42,8 @@ METHOD = "\n".join(
         "- Peak memory is that of the whole process on a CPU, and the allocator's on a device.",
         "- The noise floor is the largest difference between medians of one and the same configuration, timed in new processes from the "
         "start of a session to its end (A/A): it holds what other processes, and other virtual machines of the host, do to a timing. What "
-        "differs by less, or whose intervals overlap, prints as *no difference*; between rows of two sessions the floor is that "
-        "of both A/A runs together.",
+        "differs by less, or whose intervals overlap, prints as *no difference*. Both rows of a speed-up are of one session where that "
+        "session has both; between rows of two sessions the floor is that of both A/A runs together.",
         f"- A row is flagged where its blocks vary by more than {100 * MOST_VARIATION:.0f} % (coefficient of variation), where "
         f"±{100 * HALF_WIDTH:.0f} % wasn't reached, where it was still warming up, and where others used more than "
         f"{100 * MOST_OTHERS:.0f} % of the machine.",
@@ -66,6 +66,7 @@ def write_throughput(judged: Judged) -> str:
         _machines(places),
         remake(*dict.fromkeys(map(bench_command, places)), "repro report"),
         *([] if any(place.device != "cpu" for place in places) else [NO_GPU]),
+        *_not_timed(places, ledger),
         *_side_by_side(places, ledger),
         *_crossovers(places, ledger),
         "## How it is measured",
@@ -114,6 +115,13 @@ def _machines(places: tuple[Place, ...]) -> str:
     return table(heads, rows)
 
 
+def _not_timed(places: tuple[Place, ...], ledger: Ledger) -> Iterator[str]:
+    """The networks without a row."""
+    timed = {row.configuration.network for place in places for row in place.rows}
+    if left := [name for name in ledger.networks if name not in timed]:
+        yield f"Timed on no machine: {wording.joined([wording.network_link(name) for name in left])}."
+
+
 def _side_by_side(places: tuple[Place, ...], ledger: Ledger) -> Iterator[str]:
     """Images a second on several machines, without a ratio."""
     if len(places) < 2:
@@ -139,11 +147,20 @@ def _crossovers(places: tuple[Place, ...], ledger: Ledger) -> Iterator[str]:
     found = list(_crossings(places, ledger))
     if not found:
         return
+    none = sum(not each.points for each in found)
+    found = [each for each in found if each.points]
     yield "## From which batch on is a GPU faster?"
     yield (
         "Here two machines are compared: the best row of each at the same batch, on the GPU with the copy of the batch to it. Within the "
         "larger of both noise floors the GPU isn't faster."
     )
+    if none:
+        yield (
+            f"Without a batch that was timed on both: {wording.several(none, 'comparison')}. {code('repro bench --batch 8')} times every "
+            f"network at that batch on all devices, {code('--grid')} four networks at several."
+        )
+    if not found:
+        return
     again = remake(*dict.fromkeys(map(bench_command, places)), "repro report")
     yield table(["network", "task", "found"], ([*_of(each), text(each.sentence.partition(": ")[2])] for each in found))
     yield again
@@ -173,8 +190,7 @@ def _crossings(places: tuple[Place, ...], ledger: Ledger) -> Iterator[Crossover]
     for cpu in (place for place in places if place.device == "cpu"):
         for gpu in (place for place in places if place.device != "cpu" and place.source == cpu.source):
             for task in TASKS:
-                ours, theirs = ({row.configuration.network for row in place.latest.values()} for place in (cpu, gpu))
+                ours, theirs = ({its.network for its in place.latest if its.task == task} for place in (cpu, gpu))
                 for name in (name for name in ledger.networks if name in ours & theirs):
-                    crossover = find_crossover(cpu.merged, gpu.merged, name, task)
-                    if crossover.points:
-                        yield crossover
+                    names = f"{cpu.hardware}{cpu.more}", f"{gpu.hardware}{gpu.more}"
+                    yield find_crossover(cpu.merged, gpu.merged, name, task, names)

@@ -10,7 +10,7 @@ from reports.judged import Judged
 from reports.markdown import anchor, code, document, link, remake, table, text
 from reports.timed import TASKS, Place, Row, giga, network_order, places_of
 from repro.tables import Ledger
-from repro.throughput.doubt import flags
+from repro.throughput.doubt import clocks_of, flags
 
 TITLE = "Every timing"
 ABOUT = (
@@ -48,7 +48,7 @@ def bench_command(place: Place, more: str = "") -> str:
 def row_cells(row: Row, ledger: Ledger) -> list[str]:
     """The cells under :data:`HEADS` and :data:`HEADS_MORE`."""
     timing, its = row.timing, row.configuration
-    remarks = text("; ".join(flags(timing)))
+    remarks = text("; ".join([*flags(timing), *clocks_of(timing)]))
     start = [its.how, f"{its.batch:,d}", str(its.threads) if its.device == "cpu" else ""]
     if not timing.is_timed:
         return [*start, *[""] * 10, f"**failed**: {text(timing.reason or 'no reason given')}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,7 +30,7 @@ class Change:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """What became of each configuration that both sessions timed. ``reason`` says why they can't be compared, and then there are no
-    rows; ``notes`` what else differs. ``floor`` is the larger of both noise floors."""
+    rows; ``notes`` what else differs. ``floor`` is the noise floor that a difference must exceed."""
 
     hardware: str
     reason: str | None = None
@@ -41,8 +42,9 @@ class Comparison:
 def compare(before: Session, after: Session) -> Comparison:
     """Compares two sessions of one hardware and one timer, configuration by configuration.
 
-    A difference counts where it is above the larger of both noise floors and the 95 % intervals of the medians don't overlap. Without
-    an interval, of fewer than six blocks, nothing counts.
+    A difference counts where it is above the noise floor and the 95 % intervals of the medians don't overlap. Without an interval, of
+    fewer than six blocks, nothing counts. The floor is that of both A/A runs together; but where torch or this code has changed, which
+    may change the A/A run too, it is the larger of the two, and a note says how far that run has moved.
     """
     was, now = before.environment, after.environment
     hardware = was.hardware if was.hardware == now.hardware else f"{was.hardware}, then {now.hardware}"
@@ -51,14 +53,29 @@ def compare(before: Session, after: Session) -> Comparison:
     reason = _obstacle(before, after) or (None if pairs else f"no configuration was timed in both sessions of {hardware}")
     if reason:
         return Comparison(hardware, reason)
-    floor = larger_floor(before, after)
+    changed = (was.torch, was.commit) != (now.torch, now.commit)
+    floor = max(filter(None, (before.floor, after.floor)), default=None) if changed else larger_floor(before, after)
     notes = [f"torch {was.torch} before and {now.torch} after: a difference may be torch's"] if was.torch != now.torch else []
+    notes += _moved(before, after) if changed else []
     notes += ["no noise floor was measured: a difference may be noise"] if floor is None else []
     notes += [
         f"failed after, but not before: {row.configuration.label}" for row in after.rows if row.configuration in old and not row.is_timed
     ]
     changes = tuple(Change(a.configuration, a.median, b.median, _verdict(a, b, floor)) for a, b in pairs)
     return Comparison(hardware, None, tuple(notes), floor, changes)
+
+
+def _moved(before: Session, after: Session) -> list[str]:
+    """How far the configurations of the A/A run have moved: by the change, or since the machine is slower at another hour."""
+    medians = [
+        {its: statistics.median(row.median for row in session.same if row.is_timed and row.configuration == its) for its in timed}
+        for session in (before, after)
+        for timed in [{row.configuration for row in session.same if row.is_timed}]
+    ]
+    return [
+        f"the A/A run, {its.label}: {milliseconds(medians[0][its])} before, {milliseconds(medians[1][its])} after"
+        for its in sorted(medians[0].keys() & medians[1].keys(), key=lambda its: its.label)
+    ]
 
 
 def comparison_lines(comparison: Comparison) -> list[str]:

@@ -40,11 +40,11 @@ class Crossover:
         return f"{self.network} {self.task}: {found}"
 
 
-def find_crossover(cpu: Session, gpu: Session, network: str, task: Task) -> Crossover:
+def find_crossover(cpu: Session, gpu: Session, network: str, task: Task, names: tuple[str, str] | None = None) -> Crossover:
     """Compares the best row on the CPU with the best on the GPU, batch by batch.
 
     The GPU's seconds are its median and the transfer of the batch; rows without a transfer stay out. Within the larger of both noise
-    floors the GPU isn't faster.
+    floors the GPU isn't faster. ``names`` are those of the hardware, where it has others than the sessions say.
     """
     floor = larger_floor(cpu, gpu)
     ours = _best(cpu, network, task, transfer=False)
@@ -53,7 +53,7 @@ def find_crossover(cpu: Session, gpu: Session, network: str, task: Task) -> Cros
     for batch in sorted(ours.keys() & theirs.keys()):
         (a, slow), (b, fast) = ours[batch], theirs[batch]
         points.append(Point(batch, a, b, slow, fast, fast < slow and differ(slow, fast, floor)))
-    names = cpu.environment.hardware, gpu.environment.hardware
+    names = names or (cpu.environment.hardware, gpu.environment.hardware)
     return Crossover(network, task, *names, tuple(points), *_overtaking(points, *names))
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from repro.claims import significant
 from repro.tables import Ledger, Network
-from repro.throughput.timing import HALF_WIDTH, Configuration, Session, Task, Timing
+from repro.throughput.timing import HALF_WIDTH, Configuration, Mistake, Session, Task, Timing
 
 #: The coefficient of variation of the blocks, and the part of all cores that others used, above which a row is flagged.
 MOST_VARIATION = 0.05
@@ -73,6 +73,21 @@ def are_apart(one: Timing, other: Timing, floor: float | None) -> bool:
 def speed_up(slow: Timing, fast: Timing, floor: float | None) -> str:
     """How many times as fast the second row is: ``1.44``, or ``no difference`` where they aren't apart."""
     return f"{slow.median / fast.median:.2f}" if are_apart(slow, fast, floor) else NO_DIFFERENCE
+
+
+def mistaken(mistake: Mistake, floor: float | None) -> str | None:
+    """By how much a wrong way overstates a call: ``2.5``, or ``no difference`` within the noise floor; None where it isn't shown."""
+    if mistake.factor is None or mistake.right is None or mistake.wrong is None:
+        return None
+    return significant(mistake.factor) if differ(mistake.right, mistake.wrong, floor) else NO_DIFFERENCE
+
+
+def clocks_of(row: Timing) -> list[str]:
+    """What an NVIDIA GPU did meanwhile: ``1,755 to 1,980 MHz, 41 to 67 °C``; empty for other rows."""
+    if not row.clocks:
+        return []
+    clocks, degrees = [each.sm for each in row.clocks], [each.temperature for each in row.clocks]
+    return [f"{min(clocks):,d} to {max(clocks):,d} MHz, {min(degrees)} to {max(degrees)} °C"]
 
 
 def larger_floor(*sessions: Session) -> float | None:
@@ -141,6 +156,11 @@ def doubts(session: Session, ledger: Ledger) -> list[Doubt]:
     time grows with MACs; no row computes faster than the machine's roof."""
     rules = (_nothing_faster(session), _less_time_for_more(session, ledger), _above_the_roof(session, ledger))
     return [doubt for rule in rules for doubt in rule]
+
+
+def doubts_between(merged: Session, ledger: Ledger) -> list[Doubt]:
+    """The same for rows of several sessions that stand in one, with the A/A runs of all; not for the roof, which is each session's own."""
+    return [*_nothing_faster(merged), *_less_time_for_more(merged, ledger)]
 
 
 def _nothing_faster(session: Session) -> Iterator[Doubt]:

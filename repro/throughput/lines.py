@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from repro.tables import Ledger
-from repro.throughput.doubt import NO_DIFFERENCE, baseline, doubts, fastest, flags, group, percent, speed_up
+from repro.throughput.doubt import NO_DIFFERENCE, baseline, clocks_of, doubts, fastest, flags, group, mistaken, percent, speed_up
 from repro.throughput.timing import Session, Timing
 
 
@@ -49,7 +49,8 @@ def _lines(session: Session, ledger: Ledger) -> Iterator[str]:
             if not row.is_timed:
                 yield f"  not timed: {row.configuration.how}, {_threads(row.configuration.threads)}: {row.reason}"
     for mistake in session.mistakes:
-        yield f"timed wrongly, {mistake.result}"
+        words = mistaken(mistake, session.floor)
+        yield f"timed wrongly, {f'{mistake.name}: {words}' if words == NO_DIFFERENCE else mistake.result}"
     for doubt in doubts(session, ledger):
         yield f"doubt: {doubt.rule}: {doubt.what}"
 
@@ -61,7 +62,7 @@ def _result(session: Session, ledger: Ledger, eager: Timing | None, best: Timing
         words = speed_up(eager, best, session.floor)
         parts.append(f"{words} {'from' if words == NO_DIFFERENCE else 'times'} the {eager.images_per_second:,.1f} of eager float32")
     parts += [f"{100 * share:.0f} % of the roof"] if share is not None else []
-    return ", ".join([*parts, f"fastest of {tried}", *flags(best)])
+    return ", ".join([*parts, f"fastest of {tried}", *flags(best), *clocks_of(best)])
 
 
 def _threads(count: int) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 import math
 import statistics
+from collections import defaultdict
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from repro.claims import FLOPS_PER_MAC_TRAINED
 from repro.errors import ReproError
@@ -45,7 +46,7 @@ EAGER: Way = (("dtype", "float32"), ("layout", "contiguous"), ("compiled", False
 class Configuration(Part):
     """What is timed and how. ``device`` is torch's word. ``threads`` are CPU threads. In training, ``dtype`` is that of autocast, and
     weights stay float32; in inference the weights have it too. ``allocator`` "keep": memory that was freed isn't returned to the system
-    (glibc on a CPU), or expandable segments (CUDA). On CUDA, everything but eager float32 lets cuDNN choose its algorithms by trying."""
+    (glibc on a CPU), or expandable segments (CUDA). On CUDA, cuDNN chooses its algorithms by trying, and float32 products aren't TF32."""
 
     network: str
     task: Task
@@ -53,8 +54,8 @@ class Configuration(Part):
     dtype: DType = "float32"
     layout: Layout = "contiguous"
     compiled: bool = False
-    batch: int
-    threads: int
+    batch: int = Field(ge=1)
+    threads: int = Field(ge=1)
     allocator: Allocator = "default"
 
     @property
@@ -176,8 +177,8 @@ class Timing(Part):
 class Product(Part):
     """A square matrix product: FLOP/s (2 a MAC) of the median."""
 
-    n: int
-    flops: float
+    n: int = Field(ge=1)
+    flops: float = Field(gt=0)
 
 
 class Roof(Part):
@@ -185,7 +186,7 @@ class Roof(Part):
 
     dtype: DType
     threads: int
-    products: tuple[Product, ...]
+    products: tuple[Product, ...] = Field(min_length=1)
 
     @property
     def flops(self) -> float:
@@ -197,7 +198,7 @@ class Copy(Part):
     """The rate at which memory is copied with so many threads: bytes read and bytes written, a second."""
 
     threads: int
-    bytes_per_second: float
+    bytes_per_second: float = Field(gt=0)
 
 
 class Mistake(Part):
@@ -209,6 +210,12 @@ class Mistake(Part):
     right: float | None = None
     wrong: float | None = None
     reason: str | None = None
+
+    @model_validator(mode="after")
+    def _has_what_it_says(self) -> Mistake:
+        if not self.reason and not (self.right and self.wrong):
+            raise ValueError("a mistake that isn't shown has a reason")
+        return self
 
     @property
     def factor(self) -> float | None:
@@ -223,7 +230,8 @@ class Mistake(Part):
 
 class Session(Part):
     """One run of ``repro bench`` on one device. ``same``: the A/A run, one configuration timed again and again while the session lasts,
-    each time in a process of its own. ``untried``: what the search had no time for. ``source`` says which timer's samples these are."""
+    each time in a process of its own. ``untried``: what the search had no time for. ``source`` says which timer's samples these are.
+    ``limit`` and ``budget``: seconds of measuring a row and of a search, where they are known."""
 
     format: Literal[1] = 1
     kind: Literal["timing"] = "timing"
@@ -231,6 +239,8 @@ class Session(Part):
     device: str
     environment: Environment
     memory: int
+    limit: float | None = None
+    budget: float | None = None
     roofs: tuple[Roof, ...] = ()
     copies: tuple[Copy, ...] = ()
     same: tuple[Timing, ...] = ()
@@ -246,9 +256,12 @@ class Session(Part):
 
     @property
     def floor(self) -> float | None:
-        """The noise floor: the largest relative difference between two medians of the A/A run; None without two."""
-        medians = [timing.median for timing in self.same if timing.is_timed]
-        return max(medians) / min(medians) - 1 if len(medians) > 1 else None
+        """The noise floor: the largest relative difference between two medians of one configuration of the A/A run; None without two."""
+        medians: dict[Configuration, list[float]] = defaultdict(list)
+        for timing in self.same:
+            if timing.is_timed:
+                medians[timing.configuration].append(timing.median)
+        return max((max(same) / min(same) - 1 for same in medians.values() if len(same) > 1), default=None)
 
     def roof(self, dtype: DType, threads: int) -> float | None:
         """FLOP/s of the roof for these, or None where it wasn't measured."""
