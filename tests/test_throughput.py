@@ -144,7 +144,13 @@ def test_doubts_and_flags_are_printed(ledger: Ledger, make_timing: Make, make_se
     assert "**no row is above the roof** doesn't hold: vgg-d inference" in written
     assert row_of(written, link("resnet18"), "float32, NCHW, eager")[-1].startswith("varies by 17")
     assert "Flagged in [Every timing](timings.md): 1 of 2 timed rows." in written
-    assert "No rule across rows is broken" in page(ledger, make_session(make_timing(seconds=1.0)))
+    calm = make_session(make_timing(seconds=1.0))
+    assert "- No rule across rows is broken" in page(ledger, calm)
+    noisy = make_session(make_timing("vgg-d", 9.0), same=(make_timing(seconds=0.5), make_timing(seconds=0.7)))
+    three = page(ledger, calm, make_session(impossible), noisy)
+    assert "- Sessions 1 and 3: No rule across rows is broken" in three
+    assert "- Session 2: **no row is above the roof** doesn't hold" in three
+    assert row_of(three, "[Testor 9, 2 cores (cpu)](#testor-9-2-cores-cpu)")[6] == "1.0 to 40.0 %"
 
 
 def test_wrong_timers_have_a_factor_or_a_reason(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:

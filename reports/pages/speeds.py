@@ -151,11 +151,15 @@ def _under(place: Place, row: Row, ledger: Ledger) -> list[str]:
 def _doubts(place: Place, ledger: Ledger) -> Iterator[str]:
     """The noise floor, the rules that don't hold, and how many rows are flagged."""
     yield "### What may be wrong"
-    lines = []
+    several, kept, lines = len(place.sessions) > 1, list[str](), list[str]()
     for number, session in enumerate(place.sessions, 1):
         broken = [_broken(doubt) for doubt in doubts(session, ledger)]
-        which = f"Session {number}: " if len(place.sessions) > 1 else ""
-        lines += [f"- {which}{line}" for line in [_floor(session), *(broken or [ALL_HOLD])]]
+        kept += [] if broken else [str(number)]
+        lines += [f"- {f'Session {number}: ' if several else ''}{line}" for line in [_floor(session), *broken]]
+    if kept:
+        lines.append(
+            f"- {ALL_HOLD}" if not several else f"- {'Session' if len(kept) == 1 else 'Sessions'} {wording.joined(kept)}: {ALL_HOLD}"
+        )
     lines += [f"- Between sessions: {_broken(doubt)}" for doubt in _between(place, ledger)]
     timed = [row for row in place.rows if row.timing.is_timed]
     flagged = sum(bool(flags(row.timing)) for row in timed)

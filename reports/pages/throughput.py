@@ -107,12 +107,18 @@ def _machines(places: tuple[Place, ...]) -> str:
                 f"{len(place.rows) - timed:,d}",
                 str(len({row.configuration.network for row in place.rows})),
                 f"{place.sessions[-1].memory / GIB:.0f}",
-                " / ".join("not measured" if floor is None else f"{100 * floor:.1f} %" for floor in floors),
+                _range([100 * floor for floor in floors if floor is not None]),
                 text(", ".join(dict.fromkeys(filter(None, (each.instructions for each in environments))))),
                 text(", ".join(dict.fromkeys(each.torch for each in environments))),
             ]
         )
     return table(heads, rows)
+
+
+def _range(percents: list[float]) -> str:
+    """``0.9 to 41.6 %``"""
+    ends = dict.fromkeys(f"{end:.1f}" for end in (min(percents), max(percents))) if percents else {}
+    return f"{' to '.join(ends)} %" if ends else "not measured"
 
 
 def _not_timed(places: tuple[Place, ...], ledger: Ledger) -> Iterator[str]:
