@@ -199,9 +199,7 @@ def _limits(session: Session) -> str:
 
 
 def _mistakes(place: Place) -> Iterator[str]:
-    found = {
-        (each.name, each.configuration, each.against): (each, session.floor) for session in place.sessions for each in session.mistakes
-    }
+    found = {each.name: (each, session.floor) for session in place.sessions for each in session.mistakes}  # the last session's
     if not found:
         return
     yield "### Wrong timers"
