@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 import torch
@@ -86,10 +86,7 @@ def variables(configuration: Configuration) -> dict[str, str]:
 def run_module(module: str, text: str, environment: dict[str, str], patience: float) -> Ended:
     """``python -m module`` with ``text`` as its input; its last line of output is the JSON of what it found."""
     before, start = _busy(), time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", module], env=environment, preexec_fn=_limit_memory, start_new_session=True, text=True, errors="replace",
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    process = _start(module, environment, subprocess.PIPE, subprocess.PIPE)
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
     try:
         output, errors = process.communicate(text, timeout=patience)
@@ -113,14 +110,19 @@ def working(module: str, text: str, environment: dict[str, str]) -> Iterator[Non
     with tempfile.TemporaryFile() as task:
         task.write(text.encode())
         task.seek(0)
-        process = subprocess.Popen(
-            [sys.executable, "-m", module], env=environment, preexec_fn=_limit_memory, start_new_session=True, text=True,
-            stdin=task, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        process = _start(module, environment, task, subprocess.DEVNULL)
         try:
             yield
         finally:
             _kill(process)
+
+
+def _start(module: str, environment: dict[str, str], task: int | IO[bytes], said: int) -> subprocess.Popen[str]:
+    """In a group of its own; ``task`` is its input, ``said`` what becomes of its output and errors."""
+    return subprocess.Popen(
+        [sys.executable, "-m", module], env=environment, preexec_fn=_limit_memory, start_new_session=True, text=True, errors="replace",
+        stdin=task, stdout=said, stderr=said,
+    )  # fmt: skip
 
 
 def _read(status: int, output: str, errors: str) -> tuple[dict[str, Any], str | None]:

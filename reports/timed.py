@@ -14,9 +14,9 @@ from typing import get_args
 from reports import wording
 from repro.records import folder_of
 from repro.tables import Ledger
-from repro.throughput.doubt import NO_DIFFERENCE, Key, are_apart, baseline, fastest, group, is_small, larger_floor, speed_up
+from repro.throughput.doubt import NO_DIFFERENCE, Key, are_apart, baseline, fastest, group, is_small, speed_up
 from repro.throughput.steps import CLIMBED, ladder
-from repro.throughput.timing import Configuration, DType, Origin, Session, Task, Timing
+from repro.throughput.timing import Configuration, DType, Origin, Session, Task, Timing, larger_floor
 
 TASKS: tuple[Task, ...] = get_args(Task)
 
@@ -82,10 +82,15 @@ class Place:
     more: str = ""
 
     @property
+    def machine(self) -> str:
+        """``AMD EPYC, 2 cores``, and what tells it from another of that name."""
+        return f"{self.hardware}{self.more}"
+
+    @property
     def name(self) -> str:
         """``AMD EPYC, 2 cores (cpu)``"""
         by = "" if self.source == "repro bench" else f", timed by {self.source}"
-        return f"{self.hardware}{self.more} ({self.device}{by})"
+        return f"{self.machine} ({self.device}{by})"
 
     @property
     def slug(self) -> str:
@@ -110,7 +115,7 @@ class Place:
     def beside(self, configuration: Configuration, session: Session) -> Row | None:
         """The row of a configuration that is held against rows of a session: that session's own, since a machine is slower on some days,
         or else the one that counts."""
-        own = (row for row in self.rows if row.configuration == configuration and row.session is session and row.timing.is_timed)
+        own = (row for row in self.rows if row.session is session and row.timing.is_timed and row.configuration == configuration)
         return next(own, self.latest.get(configuration))
 
     @property
@@ -158,9 +163,8 @@ class Place:
         if pair is None:
             return []
         wanted, steps = ladder(pair.base.configuration), []
-        timed = Counter(
-            row.number for row in self.rows if row.timing.is_timed and row.configuration in [configuration for _, configuration in wanted]
-        )
+        its = {configuration for _, configuration in wanted}
+        timed = Counter(row.number for row in self.rows if row.timing.is_timed and row.configuration in its)
         session = self.sessions[max(timed, key=lambda number: (timed[number], number)) - 1]
         for name, configuration in wanted:
             row = self.beside(configuration, session)

@@ -47,6 +47,8 @@ def test_a_change_of_the_code_is_not_taken_for_noise(make_timing: MakeTiming, ma
             "the A/A run, resnet18 inference, cpu, batch 8, 2 threads: float32, NCHW, eager: 100 ms before, 130 ms after"
         )
     assert [row.verdict for row in compare(before, make_session(make_timing("resnet50", 0.608), same=runs[1])).rows] == ["no difference"]
+    still = [make_session(make_timing(), same=(make_timing(),) * 2, commit=commit) for commit in ("abc", "def")]
+    assert compare(*still).floor == 0.0, "which was measured"
 
 
 def test_intervals_that_overlap_are_no_difference(make_timing: MakeTiming, make_session: MakeSession) -> None:

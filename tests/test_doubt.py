@@ -14,11 +14,10 @@ from repro.throughput.doubt import (
     fastest_by_network,
     flags,
     group,
-    larger_floor,
     mistaken,
     speed_up,
 )
-from repro.throughput.timing import Clocks, Mistake, Session, Timing
+from repro.throughput.timing import Clocks, Mistake, Session, Timing, larger_floor
 
 MakeTiming = Callable[..., Timing]
 MakeSession = Callable[..., Session]

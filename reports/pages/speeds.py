@@ -13,7 +13,7 @@ from repro.tables import Ledger
 from repro.throughput.doubt import Doubt, doubts, doubts_between, flags, mistaken
 from repro.throughput.planner import Plan, plan
 from repro.throughput.steps import CLIMBED
-from repro.throughput.timing import Mistake, Session, Task
+from repro.throughput.timing import HALF_WIDTH, Mistake, Session, Task
 from repro.throughput.traffic import intensity
 
 ALL_HOLD = (
@@ -149,35 +149,30 @@ def _under(place: Place, row: Row, ledger: Ledger) -> list[str]:
 
 
 def _doubts(place: Place, ledger: Ledger) -> Iterator[str]:
-    """The noise floor, the rules that don't hold, and how many rows are flagged."""
+    """The noise floor, the rules that don't hold in a session, or only in the rows that count of all, and how many rows are flagged."""
     yield "### What may be wrong"
-    several, kept, lines = len(place.sessions) > 1, list[str](), list[str]()
+    several, kept, lines, own = len(place.sessions) > 1, list[str](), list[str](), set[str]()
     for number, session in enumerate(place.sessions, 1):
-        broken = [_broken(doubt) for doubt in doubts(session, ledger)]
+        broken = doubts(session, ledger)
+        own |= {doubt.what for doubt in broken}
         kept += [] if broken else [str(number)]
-        lines += [f"- {f'Session {number}: ' if several else ''}{line}" for line in [_floor(session), *broken]]
+        lines += [f"- {f'Session {number}: ' if several else ''}{line}" for line in [_floor(session), *map(_broken, broken)]]
     if kept:
         lines.append(
             f"- {ALL_HOLD}" if not several else f"- {'Session' if len(kept) == 1 else 'Sessions'} {wording.joined(kept)}: {ALL_HOLD}"
         )
-    lines += [f"- Between sessions: {_broken(doubt)}" for doubt in _between(place, ledger)]
+    lines += [f"- Between sessions: {_broken(doubt)}" for doubt in doubts_between(place.merged, ledger) if doubt.what not in own]
     timed = [row for row in place.rows if row.timing.is_timed]
     flagged = sum(bool(flags(row.timing)) for row in timed)
     lines.append(
-        f"- Flagged in {link('Every timing', 'timings.md')}: {flagged:,d} of {wording.several(len(timed), 'timed row')}. Where ±2 % wasn't "
-        f"reached, more time for each row ({code('--time-limit')}) brings it nearer."
+        f"- Flagged in {link('Every timing', 'timings.md')}: {flagged:,d} of {wording.several(len(timed), 'timed row')}. Where "
+        f"±{100 * HALF_WIDTH:.0f} % wasn't reached, more time for each row ({code('--time-limit')}) brings it nearer."
     )
     yield "\n".join(lines)
 
 
 def _broken(doubt: Doubt) -> str:
     return f"**{text(doubt.rule)}** doesn't hold: {text(doubt.what)}."
-
-
-def _between(place: Place, ledger: Ledger) -> list[Doubt]:
-    """What no session breaks by itself, and the rows that count of all together do, judged by the noise floor of all A/A runs."""
-    own = {doubt.what for session in place.sessions for doubt in doubts(session, ledger)}
-    return [doubt for doubt in doubts_between(place.merged, ledger) if doubt.what not in own]
 
 
 def _floor(session: Session) -> str:

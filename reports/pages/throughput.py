@@ -96,7 +96,7 @@ def _machines(places: tuple[Place, ...]) -> str:
     heads = ["machine", "sessions >", "rows timed >", "failed >", "networks >", "memory, GiB >", "noise floor >", "instructions", "torch"]
     rows = []
     for place in places:
-        floors = [session.floor for session in place.sessions]
+        floors = [100 * floor for session in place.sessions if (floor := session.floor) is not None]
         environments = [session.environment for session in place.sessions]
         timed = sum(row.timing.is_timed for row in place.rows)
         rows.append(
@@ -107,7 +107,7 @@ def _machines(places: tuple[Place, ...]) -> str:
                 f"{len(place.rows) - timed:,d}",
                 str(len({row.configuration.network for row in place.rows})),
                 f"{place.sessions[-1].memory / GIB:.0f}",
-                _range([100 * floor for floor in floors if floor is not None]),
+                _range(floors),
                 text(", ".join(dict.fromkeys(filter(None, (each.instructions for each in environments))))),
                 text(", ".join(dict.fromkeys(each.torch for each in environments))),
             ]
@@ -198,5 +198,4 @@ def _crossings(places: tuple[Place, ...], ledger: Ledger) -> Iterator[Crossover]
             for task in TASKS:
                 ours, theirs = ({its.network for its in place.latest if its.task == task} for place in (cpu, gpu))
                 for name in (name for name in ledger.networks if name in ours & theirs):
-                    names = f"{cpu.hardware}{cpu.more}", f"{gpu.hardware}{gpu.more}"
-                    yield find_crossover(cpu.merged, gpu.merged, name, task, names)
+                    yield find_crossover(cpu.merged, gpu.merged, name, task, (cpu.machine, gpu.machine))

@@ -6,8 +6,8 @@ import statistics
 from dataclasses import dataclass
 from typing import Literal
 
-from repro.throughput.doubt import differ, larger_floor, milliseconds, percent
-from repro.throughput.timing import Configuration, Session, Timing
+from repro.throughput.doubt import differ, milliseconds, percent
+from repro.throughput.timing import Configuration, Session, Timing, larger_floor
 
 Verdict = Literal["faster", "slower", "no difference"]
 
@@ -54,7 +54,8 @@ def compare(before: Session, after: Session) -> Comparison:
     if reason:
         return Comparison(hardware, reason)
     changed = (was.torch, was.commit) != (now.torch, now.commit)
-    floor = max(filter(None, (before.floor, after.floor)), default=None) if changed else larger_floor(before, after)
+    floors = [each.floor for each in (before, after) if each.floor is not None]
+    floor = max(floors, default=None) if changed else larger_floor(before, after)
     notes = [f"torch {was.torch} before and {now.torch} after: a difference may be torch's"] if was.torch != now.torch else []
     notes += _moved(before, after) if changed else []
     notes += ["no noise floor was measured: a difference may be noise"] if floor is None else []
@@ -67,14 +68,10 @@ def compare(before: Session, after: Session) -> Comparison:
 
 def _moved(before: Session, after: Session) -> list[str]:
     """How far the configurations of the A/A run have moved: by the change, or since the machine is slower at another hour."""
-    medians = [
-        {its: statistics.median(row.median for row in session.same if row.is_timed and row.configuration == its) for its in timed}
-        for session in (before, after)
-        for timed in [{row.configuration for row in session.same if row.is_timed}]
-    ]
+    was, now = before.same_medians, after.same_medians
     return [
-        f"the A/A run, {its.label}: {milliseconds(medians[0][its])} before, {milliseconds(medians[1][its])} after"
-        for its in sorted(medians[0].keys() & medians[1].keys(), key=lambda its: its.label)
+        f"the A/A run, {its.label}: {milliseconds(statistics.median(was[its]))} before, {milliseconds(statistics.median(now[its]))} after"
+        for its in sorted(was.keys() & now.keys(), key=lambda its: its.label)
     ]
 
 

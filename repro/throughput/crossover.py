@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from repro.throughput.doubt import differ, larger_floor
-from repro.throughput.timing import Session, Task, Timing
+from repro.throughput.doubt import differ
+from repro.throughput.timing import Session, Task, Timing, larger_floor
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,17 +90,6 @@ def clocks_of(row: Timing) -> list[str]:
     return [f"{min(clocks):,d} to {max(clocks):,d} MHz, {min(degrees)} to {max(degrees)} °C"]
 
 
-def larger_floor(*sessions: Session) -> float | None:
-    """The noise floor of rows of several sessions: the largest relative difference between medians of one configuration of their A/A
-    runs, whichever session they are from, since a machine may be slower an hour later. None where nothing was timed twice."""
-    medians: dict[tuple[str, Configuration], list[float]] = defaultdict(list)
-    for session in sessions:
-        for timing in session.same:
-            if timing.is_timed:
-                medians[session.environment.hardware, timing.configuration].append(timing.median)
-    return max((max(same) / min(same) - 1 for same in medians.values() if len(same) > 1), default=None)
-
-
 def percent(part: float) -> str:
     """``7.3 %``"""
     return f"{100 * part:.1f} %"
@@ -154,8 +143,7 @@ def fastest_by_network(rows: Iterable[Timing], task: Task) -> dict[str, Timing]:
 def doubts(session: Session, ledger: Ledger) -> list[Doubt]:
     """Where the rows of a session don't keep the rules: something that was tried is faster than eager float32; in a family of networks,
     time grows with MACs; no row computes faster than the machine's roof."""
-    rules = (_nothing_faster(session), _less_time_for_more(session, ledger), _above_the_roof(session, ledger))
-    return [doubt for rule in rules for doubt in rule]
+    return [*doubts_between(session, ledger), *_above_the_roof(session, ledger)]
 
 
 def doubts_between(merged: Session, ledger: Ledger) -> list[Doubt]:

@@ -257,11 +257,16 @@ class Session(Part):
     @property
     def floor(self) -> float | None:
         """The noise floor: the largest relative difference between two medians of one configuration of the A/A run; None without two."""
+        return larger_floor(self)
+
+    @property
+    def same_medians(self) -> dict[Configuration, list[float]]:
+        """The medians of the A/A run, in seconds a call, by what was timed."""
         medians: dict[Configuration, list[float]] = defaultdict(list)
         for timing in self.same:
             if timing.is_timed:
                 medians[timing.configuration].append(timing.median)
-        return max((max(same) / min(same) - 1 for same in medians.values() if len(same) > 1), default=None)
+        return medians
 
     def roof(self, dtype: DType, threads: int) -> float | None:
         """FLOP/s of the roof for these, or None where it wasn't measured."""
@@ -277,6 +282,16 @@ class Session(Part):
         if not row.is_timed or roof is None or row.configuration.network not in ledger.networks:
             return None
         return row.flops(ledger.network(row.configuration.network).macs) / roof
+
+
+def larger_floor(*sessions: Session) -> float | None:
+    """The noise floor of rows of several sessions: the largest relative difference between medians of one configuration of their A/A
+    runs, whichever session they are from, since a machine may be slower an hour later. None where nothing was timed twice."""
+    medians: dict[tuple[str, Configuration], list[float]] = defaultdict(list)
+    for session in sessions:
+        for configuration, own in session.same_medians.items():
+            medians[session.environment.hardware, configuration] += own
+    return max((max(same) / min(same) - 1 for same in medians.values() if len(same) > 1), default=None)
 
 
 def free_name(folder: Path) -> Path:
