@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from bench import jobs, search
-from bench.roof import find_all
+from bench.roof import LIMIT, find_all
 from repro import machine
 from repro.tables import load_ledger
 from repro.throughput.pytest_json import SESSION
@@ -69,7 +69,7 @@ def _measure(device: str) -> Session:
         device=device,
         environment=machine.environment(device),
         memory=psutil.virtual_memory().total,
-        **find_all(device, base.threads, jobs.possible_dtypes(base), SIZES),
+        **find_all(device, base.threads, jobs.possible_dtypes(base), SIZES, LIMIT),
     )
 
 

@@ -60,7 +60,7 @@ def impossible(configuration: Configuration) -> str | None:
     if configuration.dtype == "float16" and on_cpu and not (has_mkldnn and torch.ops.mkldnn._is_mkldnn_fp16_supported()):
         return "this CPU has no float16 instructions"
     if configuration.dtype == "float16" and on_cpu and configuration.task == "training":
-        return "torch has no fast float16 convolution backwards on a CPU: a step takes tens of times as long as in float32"
+        return "not tried: torch has no fast float16 convolution backwards on a CPU"
     if configuration.dtype == "bfloat16" and on_cpu and not (has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
         return "this CPU has no instructions that torch's bfloat16 convolutions need"
     return None
@@ -73,11 +73,12 @@ def possible_dtypes(configuration: Configuration) -> list[DType]:
 
 
 def variables(configuration: Configuration) -> dict[str, str]:
-    """The environment of a process: threads, and whether freed memory is kept."""
-    kept = {}
+    """The environment of a process: threads, and whether freed memory is kept. On two cores, workers that compile cost as much as they
+    save, and more where everything is compiled already."""
+    kept = {} if len(machine.cores()) > 2 else {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
     if configuration.allocator == "keep":
         on_cpu = torch.device(configuration.device).type == "cpu"
-        kept = machine.KEEP_MEMORY if on_cpu else {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+        kept |= machine.KEEP_MEMORY if on_cpu else {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
     dropped = {*machine.KEEP_MEMORY, "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"}
     own = {name: value for name, value in os.environ.items() if name not in dropped}
     return own | {"OMP_NUM_THREADS": str(configuration.threads), "PYTHONPATH": _path(own)} | kept

@@ -24,37 +24,38 @@ SIZES = (512, 1024, 2048, 4096, 6144)
 #: Bytes of each of the two buffers that are copied: more than any cache holds.
 COPIED = 2**30
 
-#: Seconds for each size, and blocks at least, of which a product of the largest size needs seconds each.
+#: Seconds for each size, and blocks at least, of which a product of the largest size needs seconds each; fewer where that takes five
+#: times as long.
 LIMIT, FEWEST = 1.0, 3
 
 
-def find_roof(dtype: DType, device: str, threads: int, sizes: tuple[int, ...] = SIZES) -> Roof:
-    """FLOP/s (2 a MAC) of products of square matrices, the median for each size."""
+def find_roof(dtype: DType, device: str, threads: int, sizes: tuple[int, ...], limit: float) -> Roof:
+    """FLOP/s (2 a MAC) of products of square matrices, the median for each size, which gets ``limit`` seconds."""
     use_tf32(dtype == "tf32")
     torch.set_num_threads(threads)
-    return Roof(dtype=dtype, threads=threads, products=tuple(Product(n=n, flops=_product(n, dtype, device)) for n in sizes))
+    return Roof(dtype=dtype, threads=threads, products=tuple(Product(n=n, flops=_product(n, dtype, device, limit)) for n in sizes))
 
 
 def find_copy_rate(device: str, threads: int, size: int = COPIED) -> Copy:
     """Bytes read and bytes written, a second, the median."""
     torch.set_num_threads(threads)
     source, target = (torch.ones(size // 4, device=device) for _ in range(2))
-    return Copy(threads=threads, bytes_per_second=2 * size / _median(lambda: target.copy_(source), device))
+    return Copy(threads=threads, bytes_per_second=2 * size / _median(lambda: target.copy_(source), device, LIMIT))
 
 
-def _product(n: int, dtype: DType, device: str) -> float:
+def _product(n: int, dtype: DType, device: str, limit: float) -> float:
     a, b = (torch.randn(n, n, device=device).to(DTYPES[dtype]) for _ in range(2))
-    return 2 * n**3 / _median(lambda: a @ b, device)
+    return 2 * n**3 / _median(lambda: a @ b, device, limit)
 
 
-def _median(call: Callable[[], object], device: str) -> float:
-    return statistics.median(measure(call, device, LIMIT, fewest=FEWEST).seconds)
+def _median(call: Callable[[], object], device: str, limit: float) -> float:
+    return statistics.median(measure(call, device, limit, fewest=FEWEST).seconds)
 
 
-def find_all(device: str, threads: int, dtypes: list[DType], sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
+def find_all(device: str, threads: int, dtypes: list[DType], sizes: tuple[int, ...], limit: float) -> dict[str, Any]:
     """The roof of each dtype and the copy rate, as JSON types."""
     use_device(device)
-    roofs = [find_roof(dtype, device, threads, sizes) for dtype in dtypes]
+    roofs = [find_roof(dtype, device, threads, sizes, limit) for dtype in dtypes]
     return {
         "roofs": [roof.model_dump() for roof in roofs],
         "copies": [find_copy_rate(device, threads, min(COPIED, psutil.virtual_memory().available // 8)).model_dump()],
@@ -63,4 +64,4 @@ def find_all(device: str, threads: int, dtypes: list[DType], sizes: tuple[int, .
 
 if __name__ == "__main__":
     task = json.load(sys.stdin)
-    answer(lambda: find_all(task["device"], task["threads"], task["dtypes"], tuple(task.get("sizes", SIZES))))
+    answer(lambda: find_all(task["device"], task["threads"], task["dtypes"], tuple(task["sizes"]), task["limit"]))

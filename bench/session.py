@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import tempfile
@@ -15,7 +16,7 @@ import torch
 
 from bench import jobs, search
 from bench.exhibit import show_mistakes
-from bench.roof import SIZES
+from bench.roof import LIMIT, SIZES
 from repro import machine
 from repro.tables import Network, load_ledger
 from repro.throughput.doubt import MOST_OTHERS
@@ -49,8 +50,8 @@ ROOF_PATIENCE = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a session times. ``limit``: seconds of measuring a row; ``budget``: seconds of searching a network and task.
-    ``steps``: whether the ladder is timed."""
+    """What a session times. ``limit``: seconds of measuring a row, ``roof_limit``: a size of matrix product; ``budget``: seconds of
+    searching a network and task. ``steps``: whether the ladder is timed."""
 
     device: str
     networks: tuple[Network, ...]
@@ -58,6 +59,7 @@ class Plan:
     records: Path
     limit: float = 20.0
     budget: float = 120.0
+    roof_limit: float = LIMIT
     batch: int | None = None
     full_grid: bool = False
     steps: bool = True
@@ -68,13 +70,15 @@ class Plan:
 
 @dataclass
 class Bench:
-    """A session that runs. ``tell`` is given a line for each thing that begins or ends."""
+    """A session that runs. ``tell`` is given a line for each thing that begins or ends. ``timed``: rows that needn't be timed any more;
+    ``guide``: these, and rows of before that are timed anew, but say what to try first."""
 
     plan: Plan
     tell: Callable[[str], None]
     session: Session
     path: Path | None = None
     timed: dict[Configuration, Timing] = field(default_factory=dict)
+    guide: dict[Configuration, Timing] = field(default_factory=dict)
     roofless: set[int] = field(default_factory=set)
     same_at: float = -math.inf
     old_roofs: tuple[Roof, ...] = ()
@@ -85,10 +89,14 @@ class Bench:
         known = self.timed.get(configuration)
         if known is not None and (beat is not None or known.reached or not known.is_timed or not known.glanced):
             return known
+        if configuration == self.same:
+            self.same_at = time.monotonic()
         self._prepare(configuration.threads)
         self.tell(f"{configuration.label} ...")
         timing = jobs.time_in_process(configuration, self.plan.limit, self.plan.patience, beat)
         self.timed[configuration] = timing
+        if timing.is_timed:
+            self.guide[configuration] = timing
         self.tell(f"  {line(timing)}")
         rows = tuple(row for row in self.session.rows if row.configuration != configuration)
         self._save(rows=(*rows, timing))
@@ -102,6 +110,7 @@ class Bench:
             self.tell(f"roof of matrix products and memory copy, {threads} threads ...")
             base = Configuration(network=SAME_NETWORK, task="inference", device=self.plan.device, batch=1, threads=threads)
             task = {"device": self.plan.device, "threads": threads, "dtypes": jobs.possible_dtypes(base), "sizes": SIZES}
+            task["limit"] = self.plan.roof_limit
             ended = jobs.run_module("bench.roof", json.dumps(task), jobs.variables(base), ROOF_PATIENCE)
             if ended.reason is not None:
                 self.roofless.add(threads)
@@ -112,11 +121,15 @@ class Bench:
             self._save(roofs=(*self.session.roofs, *roofs), copies=(*self.session.copies, *copies))
         return None
 
+    @functools.cached_property
+    def same(self) -> Configuration:
+        """What the A/A run times; a row of it is a part of that run."""
+        return search.eager(load_ledger().network(SAME_NETWORK), "inference", self.plan.device)
+
     def time_the_same(self) -> None:
         """Once more what was timed before: differences are the machine's."""
-        configuration = search.eager(load_ledger().network(SAME_NETWORK), "inference", self.plan.device)
         self.tell("the same as ever, for the noise floor ...")
-        timing = jobs.time_in_process(configuration, self.plan.limit, self.plan.patience)
+        timing = jobs.time_in_process(self.same, self.plan.limit, self.plan.patience)
         self.tell(f"  {line(timing)}")
         self._save(same=(*self.session.same, timing))
         self.same_at = time.monotonic()
@@ -149,10 +162,11 @@ def begin(plan: Plan, tell: Callable[[str], None]) -> Bench:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):  # whether it can be written, before minutes are spent
         pass
-    for old in () if plan.again else load_sessions(plan.records):
+    for old in load_sessions(plan.records):
         if old.origin == session.origin:
-            bench.timed |= {row.configuration: row for row in old.rows if row.is_timed}
+            bench.guide |= {row.configuration: row for row in old.rows if row.is_timed}
             bench.old_roofs += old.roofs
+    bench.timed |= {} if plan.again else bench.guide
     return bench
 
 
@@ -168,7 +182,7 @@ def run(bench: Bench) -> None:
     for number, (task, network) in enumerate(parts, 1):
         bench.tell(f"[{number} of {len(parts)}] {network.name} {task}")
         base = search.eager(network, task, plan.device, plan.batch)
-        seconds = plan.budget if search.gains_of(bench.timed.values(), task) else FIRST * plan.budget
+        seconds = plan.budget if search.gains_of(bench.guide.values(), task) else FIRST * plan.budget
         _search(bench, bench.attempt(base), compiler, seconds)
         if network.name == CLIMBED and task == "inference" and plan.steps:
             _ladder(bench, base, compiler)
@@ -195,7 +209,7 @@ def _search(bench: Bench, base: Timing, compiler: bool, seconds: float) -> None:
         """Whether one more that takes as long as the last has time."""
         return time.monotonic() - start + (tried[-1].spent if len(tried) > 1 else 0) < seconds
 
-    wanted = search.candidates(its, _by_roof(bench, its.threads), search.gains_of(bench.timed.values(), its.task))
+    wanted = search.candidates(its, _by_roof(bench, its.threads), search.gains_of(bench.guide.values(), its.task))
     wanted = [configuration for configuration in wanted if compiler or not configuration.compiled]
     untried = search.find_fastest(base, wanted, attempt, left)
     bench.add_untried(untried)
@@ -233,7 +247,7 @@ def line(timing: Timing) -> str:
     """A row for the terminal."""
     if not timing.is_timed:
         return f"failed: {timing.reason}"
-    spread = f"±{100 * timing.half_width:.1f} %" if timing.interval else f"{len(timing.seconds)} blocks, too few for an interval"
+    spread = f"±{100 * timing.half_width:.1f} %" if timing.interval else f"({len(timing.seconds)} of the six blocks that an interval needs)"
     first = f", first call {timing.first_call:,.1f} s" if timing.first_call and timing.first_call > 10 * timing.median + 1 else ""
     busy = f", others used {100 * timing.others:.0f} % of the machine" if timing.others and timing.others > MOST_OTHERS else ""
     return f"{timing.images_per_second:,.1f} images/s {spread}, {1000 * timing.median:,.2f} ms a batch{first}{busy}"

@@ -1,7 +1,8 @@
 """Times a call until its median is known.
 
 A sample is a block of calls, with the device synchronised at both edges; it has so many calls that they took at least 100 ms at the end of
-the warm-up, which are the blocks before the median is flat.
+the warm-up. The warm-up ends when the median is flat, and the blocks that show it are the first samples: in a simulation with noise of 0.5
+to 5 % the interval holds the true median as often as without them.
 Sampling ends when the half-width of the median's 95 % interval is within 2 % of the median, or at the time limit, with six blocks at least.
 """
 
@@ -35,8 +36,8 @@ FEWEST, MOST_LIMITS = 6, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """``seconds`` a call, one number a block of ``calls`` calls. ``warm_up`` counts calls, the first one included; ``flat`` says whether
-    it ended with a median that was flat, and not with its time."""
+    """``seconds`` a call, one number a block of ``calls`` calls. ``warm_up`` counts the calls before, the first one included; ``flat``
+    says whether it ended with a median that was flat, and not with its time."""
 
     seconds: tuple[float, ...]
     calls: int
@@ -69,9 +70,10 @@ def measure(
         start = time.perf_counter()
         end = start + limit
         calls, warm_up, warm, flat = _warm_up(call, time_block, end if beat == math.inf else min(end, start + 2 * GLANCE))
-        glanced = warm > 1.1 * beat
+        glanced = statistics.median(warm) > 1.1 * beat
         end, last = (min(end, start + GLANCE), 0.0) if glanced else (end, start + MOST_LIMITS * limit)
-        seconds: list[float] = []
+        seconds = list(warm) if flat else []
+        warm_up -= calls * len(seconds)
         reached = False
         while not seconds or (
             not (reached := _is_known(seconds))
@@ -88,9 +90,9 @@ def measure(
 
 def _warm_up(
     call: Callable[[], object], time_block: Callable[[Callable[[], object], int], float], end: float
-) -> tuple[int, int, float, bool]:
-    """Blocks until they are long enough and their median is flat, or half of the time is over: calls a block, calls in all, the median of
-    the last blocks, in seconds a call, and whether it's flat."""
+) -> tuple[int, int, list[float], bool]:
+    """Blocks until they are long enough and their median is flat, or half of the time is over: calls a block, calls in all, the last
+    blocks, in seconds a call, and whether their median is flat."""
     half = (time.perf_counter() + end) / 2
     calls, total, blocks = 1, 0, list[float]()
     while True:
@@ -100,8 +102,9 @@ def _warm_up(
             calls, blocks = min(max(calls + 1, math.ceil(calls * MARGIN * BLOCK / max(took, 1e-9))), 100 * total), []
         else:
             blocks.append(took / calls)
-            last = statistics.median(blocks[-WINDOW:])
-            flat = len(blocks) > WINDOW and abs(last / statistics.median(blocks[-WINDOW - 1 : -1]) - 1) <= FLAT
+            last = blocks[-WINDOW:]
+            before = statistics.median(blocks[-WINDOW - 1 : -1] or [math.inf])
+            flat = len(blocks) > WINDOW and abs(statistics.median(last) / before - 1) <= FLAT
             if flat or time.perf_counter() + took > half:
                 return calls, total, last, flat
 

@@ -53,6 +53,11 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(map(_without_padding, printed.splitlines()))
 
 
+def folded(summary: str, *parts: str) -> str:
+    """Parts that show once the summary is clicked."""
+    return "\n\n".join([f"<details>\n<summary>{html.escape(summary, quote=False)}</summary>", *parts, "</details>"])
+
+
 def remake(*commands: str) -> str:
     """The line under a table: what to run to get it again."""
     return f"<sub>Remake: {', '.join(map(code, commands))}</sub>"

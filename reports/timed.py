@@ -14,7 +14,7 @@ from typing import get_args
 from reports import wording
 from repro.records import folder_of
 from repro.tables import Ledger
-from repro.throughput.doubt import NO_DIFFERENCE, Key, are_apart, baseline, fastest, group, is_small, speed_up
+from repro.throughput.doubt import NO_DIFFERENCE, Key, are_apart, baseline, fastest, flags, group, is_small, speed_up
 from repro.throughput.steps import CLIMBED, ladder
 from repro.throughput.timing import Configuration, DType, Origin, Session, Task, Timing, larger_floor
 
@@ -34,6 +34,11 @@ class Row:
         """What was timed."""
         return self.timing.configuration
 
+    @property
+    def is_flagged(self) -> bool:
+        """Whether there is something to know about it."""
+        return bool(flags(self.timing))
+
     def share(self, ledger: Ledger) -> float | None:
         """What part of its own session's roof it reaches."""
         return self.session.share(self.timing, ledger)
@@ -41,11 +46,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Pair:
-    """A network's eager float32 row with all threads, and the fastest of the ``tried`` rows at its batch."""
+    """A network's eager float32 row with all threads, and the fastest of the ``tried`` rows at its batch; ``alike`` others of them are no
+    different from it."""
 
     base: Row
     best: Row
     tried: int
+    alike: int
 
     @property
     def network(self) -> str:
@@ -131,7 +138,7 @@ class Place:
     @functools.cached_property
     def merged(self) -> Session:
         """The last session with the rows that count of all, and with the A/A runs of all."""
-        same = tuple(timing for session in self.sessions for timing in session.same)
+        same = tuple(timing for session in self.sessions for timing in session.same_timings)
         return self.sessions[-1].model_copy(update={"rows": tuple(row.timing for row in self.latest.values()), "same": same})
 
     def pairs(self, task: Task, ledger: Ledger) -> list[Pair]:
@@ -153,8 +160,19 @@ class Place:
         ]
 
     def _pair(self, base: Timing, rows: list[Timing]) -> Pair:
-        best = self.latest[(fastest(rows) or base).configuration]
-        return Pair(self.beside(base.configuration, best.session) or best, best, len(rows))
+        best = self.latest[(fastest(rows, self.merged.floor) or base).configuration]
+        others = (self.latest[row.configuration] for row in rows if row.configuration != best.configuration)
+        alike = sum(not is_step(best, other) for other in others)
+        return Pair(self.beside(base.configuration, best.session) or best, best, len(rows), alike)
+
+    def ratios(self, pair: Pair) -> list[float]:
+        """How many times as fast the second of a pair was in each session that timed both."""
+        wanted, found = {row.configuration for row in pair.rows}, list[float]()
+        for session in self.sessions:
+            own = {row.configuration: row.median for row in session.rows if row.is_timed and row.configuration in wanted}
+            if own.keys() == wanted:
+                found.append(own[pair.base.configuration] / own[pair.best.configuration])
+        return found
 
     def ladder(self, task: Task, ledger: Ledger) -> list[Step]:
         """The steps of :data:`CLIMBED` that were timed, at the batch and threads of its pair; empty where there is no pair. They are of
@@ -211,6 +229,12 @@ def times(slow: Row, fast: Row) -> str:
     """
     words = speed_up(slow.timing, fast.timing, larger_floor(slow.session, fast.session))
     return words if words == NO_DIFFERENCE else f"{words} times"
+
+
+def times_cell(slow: Row, fast: Row) -> str:
+    """The same for a cell, which says where an interval is missing: of fewer than six blocks there is none."""
+    words, known = times(slow, fast), slow.timing.interval and fast.timing.interval
+    return words if known or words == NO_DIFFERENCE else f"{words}, no interval"
 
 
 def is_step(before: Row, after: Row) -> bool:

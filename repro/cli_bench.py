@@ -25,8 +25,8 @@ _EPILOG = (
 )
 
 
-#: Seconds of measuring a row and of searching, where little time is to be spent.
-QUICK_LIMIT, QUICK_BUDGET = 4.0, 15.0
+#: Seconds of measuring a row, of searching, and of a size of matrix product, where little time is to be spent.
+QUICK_LIMIT, QUICK_BUDGET, QUICK_ROOF = 3.0, 8.0, 0.5
 
 
 class What(StrEnum):
@@ -53,11 +53,13 @@ def bench_(
         int | None, typer.Option(min=1, max=1_000_000, help="Images of a batch; by default one that fills the device.")
     ] = None,
     grid: Annotated[bool, typer.Option("--grid", help="The full grid; by default for lenet5, resnet20, resnet50 and vgg-d.")] = False,
-    time_limit: Annotated[float | None, typer.Option(min=0.1, max=86_400, help="Seconds of measuring a row. Default 20, quick 4.")] = None,
+    time_limit: Annotated[float | None, typer.Option(min=0.1, max=86_400, help="Seconds of measuring a row. Default 20, quick 3.")] = None,
     budget: Annotated[
         float | None,
         typer.Option(
-            min=0, max=86_400, help="Seconds of searching the fastest way. Default 120, quick 15; three times that for the first network."
+            min=0,
+            max=86_400,
+            help="Seconds of searching the fastest way. Default 120, quick 8; three times that where no row says what to try first.",
         ),
     ] = None,
     exhibit: Annotated[bool, typer.Option("--exhibit", help="Time the same network in the usual wrong ways too.")] = False,
@@ -90,6 +92,7 @@ def bench_(
             records=records,
             limit=time_limit or (QUICK_LIMIT if quick else 20.0),
             budget=budget if budget is not None else QUICK_BUDGET if quick else 120.0,
+            roof_limit=QUICK_ROOF if quick else bench.roof.LIMIT,
             batch=batch,
             full_grid=grid,
             steps=not quick,
@@ -121,7 +124,8 @@ def refresh(records: Path) -> list[Path]:
         return []
     bench, ledger = _room(), load_ledger()
     networks = tuple(ledger.network(name) for name in ("resnet18", "alexnet", "resnet50"))
-    run = bench.session.begin(bench.session.Plan("cpu", networks, ("inference",), records, limit=QUICK_LIMIT, budget=QUICK_BUDGET), _say)
+    plan = bench.session.Plan("cpu", networks, ("inference",), records, limit=QUICK_LIMIT, budget=QUICK_BUDGET, roof_limit=QUICK_ROOF)
+    run = bench.session.begin(plan, _say)
     bench.session.run(run)
     return [run.path] if run.path else []
 

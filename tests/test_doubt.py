@@ -10,6 +10,7 @@ from repro.throughput.doubt import (
     clocks_of,
     differ,
     doubts,
+    doubts_between,
     fastest,
     fastest_by_network,
     flags,
@@ -17,7 +18,7 @@ from repro.throughput.doubt import (
     mistaken,
     speed_up,
 )
-from repro.throughput.timing import Clocks, Mistake, Session, Timing, larger_floor
+from repro.throughput.timing import Clocks, Mistake, Product, Roof, Session, Timing, larger_floor
 
 MakeTiming = Callable[..., Timing]
 MakeSession = Callable[..., Session]
@@ -119,6 +120,14 @@ def test_the_fastest_has_the_most_images_a_second(make_timing: MakeTiming) -> No
     small, large = make_timing(seconds=0.1, batch=1), make_timing(seconds=0.4, batch=8)  # 10 and 20 images/s
     assert fastest([small, make_timing(outcome="failed"), large]) is large
     assert fastest([make_timing(outcome="failed")]) is None
+
+
+def test_a_row_without_an_interval_is_the_fastest_only_beyond_the_floor(make_timing: MakeTiming) -> None:
+    few, sure, batch_1 = make_timing(seconds=(0.4, 0.4)), make_timing(seconds=0.41), make_timing(seconds=0.0512, batch=1)
+    assert fastest([few, sure, batch_1], 0.05) is sure
+    assert fastest([few, sure], 0.01) is few
+    assert fastest([few, sure]) is few, "without a floor any difference is one"
+    assert fastest([few, batch_1], 0.05) is few, "another batch is another question"
 
 
 def test_the_baseline_is_eager_float32_on_the_most_threads(make_timing: MakeTiming) -> None:
@@ -230,6 +239,31 @@ def test_what_is_not_alike_is_not_compared(
 ) -> None:  # fmt: skip
     rows = make_timing(first[0], 2.0, **first[1]), make_timing(second[0], 1.0, **second[1])
     assert [doubt for doubt in doubts(make_session(*rows, roofs=()), ledger) if doubt.rule == "time grows with MACs"] == []
+
+
+def test_a_roof_that_falls_with_more_threads_is_said(make_timing: MakeTiming, make_session: MakeSession, ledger: Ledger) -> None:
+    def roofs(one: float, two: float) -> tuple[Roof, ...]:
+        return tuple(
+            Roof(dtype="bfloat16", threads=threads, products=(Product(n=512, flops=flops),)) for threads, flops in ((1, one), (2, two))
+        )
+
+    (doubt,) = doubts(make_session(make_timing(), roofs=roofs(2e12, 1.5e12)), ledger)
+    assert doubt.rule == "a roof doesn't fall with more threads"
+    assert doubt.what == "bfloat16: 2,000 GFLOP/s on 1 thread, 1,500 GFLOP/s on 2 threads"
+    assert doubts(make_session(make_timing(), roofs=roofs(2e12, 1.99e12)), ledger) == [], "within the floor of 1 %"
+    assert doubts(make_session(make_timing(), roofs=roofs(2e12, 4e12)), ledger) == []
+
+
+def test_roofs_that_sessions_do_not_share_are_said(make_timing: MakeTiming, make_session: MakeSession, ledger: Ledger) -> None:
+    one = make_session(make_timing())
+    roofs = tuple(roof.model_copy(update={"products": (Product(n=512, flops=roof.flops / 1.5),)}) for roof in one.roofs)
+    other = make_session(make_timing(), roofs=roofs[:1])
+    (doubt,) = doubts_between(one, (one, other), ledger)
+    assert doubt.rule == "a roof is the same in every session"
+    assert doubt.what.startswith("float32 on 1 thread: 66.7 GFLOP/s to 100 GFLOP/s, so that shares")
+    assert doubts_between(one, (one, one), ledger) == []
+    noisy = make_session(make_timing(), same=(make_timing(seconds=1.0), make_timing(seconds=1.6)))
+    assert doubts_between(one, (one, other, noisy), ledger) == []
 
 
 def test_a_row_above_the_roof_is_said(make_timing: MakeTiming, make_session: MakeSession, ledger: Ledger) -> None:

@@ -18,11 +18,14 @@ from repro.throughput.timing import Configuration, Copy, DType, Roof
 
 pytestmark = pytest.mark.usefixtures("torch_as_it_was")
 
+#: Seconds for a size of product.
+SHORT = 0.01
+
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is measured here is measured shortly."""
-    monkeypatch.setattr(roof, "LIMIT", 0.01)
+    monkeypatch.setattr(roof, "LIMIT", SHORT)
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the calls give that would be measured, each taking half a second, and a product of side 64 twice as long."""
     made: list[Any] = []
 
-    def take(call: Callable[[], Tensor], device: str) -> float:
+    def take(call: Callable[[], Tensor], device: str, limit: float) -> float:
         made.append(call())
         return 1.0 if len(made[-1]) == 64 else 0.5
 
@@ -40,7 +43,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_product_is_of_two_square_matrices_in_its_dtype(asked: list[Any], dtype: DType) -> None:
-    found = find_roof(dtype, "cpu", 2, (16, 64))
+    found = find_roof(dtype, "cpu", 2, (16, 64), SHORT)
     assert [(product.n, product.flops) for product in found.products] == [(16, 2 * 16**3 / 0.5), (64, 2 * 64**3)]
     assert (found.dtype, found.threads, torch.get_num_threads()) == (dtype, 2, 2)
     assert [product.shape for product in asked] == [(16, 16), (64, 64)]
@@ -48,13 +51,13 @@ def test_a_product_is_of_two_square_matrices_in_its_dtype(asked: list[Any], dtyp
 
 
 def test_the_roof_is_the_best_of_its_sizes(asked: list[Any]) -> None:
-    assert find_roof("float32", "cpu", 1, (60, 64)).flops == 2 * 60**3 / 0.5, "the larger one is slower here"
+    assert find_roof("float32", "cpu", 1, (60, 64), SHORT).flops == 2 * 60**3 / 0.5, "the larger one is slower here"
 
 
 @pytest.mark.parametrize(("dtype", "precision"), [("tf32", "tf32"), ("float32", "ieee")])
 def test_tf32_is_on_only_where_it_is_measured(asked: list[Any], dtype: DType, precision: str) -> None:
     use_tf32(precision == "ieee")
-    find_roof(dtype, "cpu", 1, (16,))
+    find_roof(dtype, "cpu", 1, (16,), SHORT)
     assert torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is (precision == "tf32")
 
 
@@ -71,17 +74,17 @@ def test_what_is_copied_fits_no_cache_by_default() -> None:
 
 def test_a_rate_is_the_median_of_three_blocks_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roof, "measure", invented_measure)
-    assert roof._median(lambda: None, "cpu") == 2.0
+    assert roof._median(lambda: None, "cpu", SHORT) == 2.0
 
 
 def invented_measure(call: Callable[[], object], device: str, limit: float, fewest: int) -> Any:
-    assert (limit, fewest) == (0.01, 3)
+    assert (limit, fewest) == (SHORT, 3)
     return SimpleNamespace(seconds=(5.0, 1.0, 2.0))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_tiny_ones_are_found_for_real(threads: int) -> None:
-    found = find_roof("float32", "cpu", threads, (64, 256))
+    found = find_roof("float32", "cpu", threads, (64, 256), SHORT)
     assert [product.n for product in found.products] == [64, 256]
     assert 1e7 < min(product.flops for product in found.products) <= found.flops < 1e14
     assert 1e7 < find_copy_rate("cpu", threads, 2**22).bytes_per_second < 1e13
@@ -89,7 +92,7 @@ def test_tiny_ones_are_found_for_real(threads: int) -> None:
 
 def test_what_a_process_prints_are_roofs_and_a_copy_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roof, "COPIED", 2**20)
-    found = json.loads(json.dumps(find_all("cpu", 2, ["float32", "bfloat16"], (32,))))
+    found = json.loads(json.dumps(find_all("cpu", 2, ["float32", "bfloat16"], (32,), SHORT)))
     assert [Roof.model_validate(one).dtype for one in found["roofs"]] == ["float32", "bfloat16"]
     assert [Copy.model_validate(one).threads for one in found["copies"]] == [2]
     assert torch.get_num_threads() == 2
@@ -98,7 +101,7 @@ def test_what_a_process_prints_are_roofs_and_a_copy_rate(monkeypatch: pytest.Mon
 @pytest.mark.slow
 def test_a_real_process_finds_the_roof_of_this_machine() -> None:
     base = Configuration(network="lenet5", task="inference", device="cpu", batch=1, threads=1)
-    task = {"device": "cpu", "threads": 1, "dtypes": ["float32"], "sizes": [256, 512]}
+    task = {"device": "cpu", "threads": 1, "dtypes": ["float32"], "sizes": [256, 512], "limit": 0.1}
     ended = jobs.run_module("bench.roof", json.dumps(task), jobs.variables(base), 300.0)
     assert ended.reason is None
     (found,) = (Roof.model_validate(one) for one in ended.found["roofs"])

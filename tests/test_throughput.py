@@ -52,6 +52,8 @@ def test_the_answer_and_the_rows_in_full(ledger: Ledger, make_timing: Make, make
         "bfloat16, channels last, compiled",
         "2.50 times",
         "2",
+        "0",
+        "0",
     ]
     full = row_of(written, link("resnet50"), "float32, NCHW, eager", "8")
     # ms/batch, ms/image, images/s, ±, spread, n, first call, GiB, GFLOP/s = 2 x 3.858 GMAC x 8, of the 200 GFLOP/s of 2 threads
@@ -60,20 +62,41 @@ def test_the_answer_and_the_rows_in_full(ledger: Ledger, make_timing: Make, make
 
 
 def test_within_noise_nothing_is_faster(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
-    written = page(ledger, make_session(make_timing("resnet50", 1.0), make_timing("resnet50", 0.995, **FAST)))
-    assert row_of(written, link("resnet50"), "3,857,973,248")[-2] == "no difference"
-    assert "1.01 times" not in written
-    assert (
-        "Noise floor 1.0 %: resnet18 inference, cpu, batch 8, 2 threads: float32, NCHW, eager, timed 3 times, took 500, 505 and 502 ms"
-        in written
+    session = make_session(make_timing("resnet50", 1.0), make_timing("resnet50", 0.995, **FAST), limit=4, budget=0, file="003.json")
+    written = page(
+        ledger, session, make_session(make_timing("resnet34-c", 0.5), make_timing("vgg-d", outcome="failed"), dirty=True, file="004.json")
     )
+    assert row_of(written, link("resnet50"), "3,857,973,248")[-4:] == ["no difference", "2", "1", "0"]
+    assert "1.01 times" not in written
+    assert "Timed again and again for the noise floor: resnet34-c inference, cpu, batch 8, 2 threads: float32, NCHW, eager." in written
+    record = "[003.json](records/testor-9-2-cores/timing/003.json)"
+    assert row_of(written, "1", record)[2:] == ["4", "0", "2", "0", "1.0 %", "500, 505, 502", "`abc`"]
+    second = row_of(written, "2", record.replace("003", "004"), "not recorded", "not recorded")
+    assert second[4:] == ["1", "0", "1.0 %", "500, 505, 502, 500", "`abc`, changed since"], "a row of the same configuration belongs to it"
+
+
+def test_what_the_headline_is_worth_is_said_beside_it(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    whole = [make_session(make_timing("resnet50", slow), make_timing("resnet50", 0.1, **FAST)) for slow in (1.2, 1.0, 1.1)]
+    written = page(ledger, *whole, make_session(make_timing("resnet50", 3.0)))
+    (line,) = (line for line in written.splitlines() if line.startswith("**Testor"))
+    assert "11.00 times as fast. In 3 sessions it was 10.00 to 12.00 times. One and the same configuration took up to 1.0 % longer" in line
+    assert line.endswith("Matrix products: 200 GFLOP/s in float32 and 800 GFLOP/s in bfloat16.")
+    assert "sessions it was" not in page(ledger, whole[0])
+
+
+def test_a_ratio_without_an_interval_says_so(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    written = page(ledger, make_session(make_timing("vgg-e", (4.0, 4.0)), make_timing("vgg-e", 1.5, **FAST)))
+    assert row_of(written, link("vgg-e"), "19,632,062,464")[-4] == "2.67 times, no interval"
 
 
 def test_machines_stand_side_by_side_and_in_no_ratio(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
     slow = make_session(make_timing(seconds=8.0), make_timing(seconds=4.0, **FAST))
     fast = make_session(make_timing(seconds=0.8), make_timing(seconds=0.08, **FAST), hardware="Other, 4 cores")
     written = page(ledger, slow, fast)
-    assert row_of(written.partition("## How it is measured")[0], link("resnet18"))[1:] == ["100 (batch 8)", "2 (batch 8)"]
+    assert row_of(written.partition("## How it is measured")[0], link("resnet18"))[1:] == [
+        "100 (99.6 to 100), batch 8",
+        "2 (1.99 to 2.01), batch 8",
+    ]
     assert set(re.findall(r"[0-9.]+ times(?= \||\*| as)", written)) == {"2.00 times", "10.00 times"}, (
         "8/0.08, 4/0.08 and 8/0.8 aren't there"
     )
@@ -121,20 +144,16 @@ def test_a_rule_that_only_rows_of_two_sessions_break_is_said(ledger: Ledger, mak
     assert "Between sessions" not in page(ledger, both, make_session(make_timing("vgg-d", 8.0)))
 
 
-def test_how_much_time_a_session_had_is_said_where_it_is_known(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
-    assert "A row was measured for up to 4 s, and a search had 15 s. Noise floor" in page(
-        ledger, make_session(make_timing(), limit=4, budget=15)
-    )
-    assert "up to 1 s, and nothing was searched." in page(ledger, make_session(make_timing(), limit=1, budget=0))
-    assert "was measured for up to" not in page(ledger, make_session(make_timing()))
-
-
 def test_failures_appear_with_their_reasons(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
     failed = make_timing("vgg-d", outcome="failed", reason="out of memory: 3 | 4 GiB", **FAST)
-    written = page(ledger, make_session(make_timing(), failed))
-    section = written.partition("### What could not be timed")[2]
+    alike = [
+        make_timing("vgg-d", outcome="failed", reason="none", batch=batch, dtype=dtype) for batch in (1, 8) for dtype in ("float16", "tf32")
+    ]
+    written = page(ledger, make_session(make_timing(), failed, *alike))
+    section = written.partition("### What has no time")[2]
     assert "| vgg-d inference, cpu, batch 8, 2 threads: bfloat16, channels last, compiled | out of memory: 3 \\| 4 GiB |" in section
-    assert "What could not be timed" not in page(ledger, make_session(make_timing()))
+    assert "| vgg-d inference, cpu, float16 and tf32: 4 ways | none |" in section
+    assert "What has no time" not in page(ledger, make_session(make_timing()))
 
 
 def test_doubts_and_flags_are_printed(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
@@ -143,14 +162,15 @@ def test_doubts_and_flags_are_printed(ledger: Ledger, make_timing: Make, make_se
     written = page(ledger, make_session(wild, impossible))
     assert "**no row is above the roof** doesn't hold: vgg-d inference" in written
     assert row_of(written, link("resnet18"), "float32, NCHW, eager")[-1].startswith("varies by 17")
-    assert "Flagged in [Every timing](timings.md): 1 of 2 timed rows." in written
+    machine = "[Testor 9, 2 cores (cpu)](#testor-9-2-cores-cpu)"
+    assert row_of(written, machine)[1:5] == ["1", "2", "1", "0"], "sessions, rows, flagged, without a time"
     calm = make_session(make_timing(seconds=1.0))
     assert "- No rule across rows is broken" in page(ledger, calm)
     noisy = make_session(make_timing("vgg-d", 9.0), same=(make_timing(seconds=0.5), make_timing(seconds=0.7)))
     three = page(ledger, calm, make_session(impossible), noisy)
-    assert "- Sessions 1 and 3: No rule across rows is broken" in three
+    assert "- Sessions 1 and 3: no rule across rows is broken" in three
     assert "- Session 2: **no row is above the roof** doesn't hold" in three
-    assert row_of(three, "[Testor 9, 2 cores (cpu)](#testor-9-2-cores-cpu)")[6] == "1.0 to 40.0 %"
+    assert row_of(three, machine)[7] == "1.0 to 40.0 %"
 
 
 def test_wrong_timers_have_a_factor_or_a_reason(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:

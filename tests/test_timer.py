@@ -71,7 +71,7 @@ def test_a_block_has_as_many_calls_as_take_100_ms_and_not_many_more(clock: Clock
 def test_a_call_of_more_than_100_ms_is_a_block(clock: Clock) -> None:
     call = Call(clock, itertools.repeat(0.25))
     samples = measure(call, "cpu", 60.0)
-    assert (samples.calls, samples.warm_up) == (1, 1 + timer.WINDOW + 1), "the first call, and blocks until two medians can be held"
+    assert (samples.calls, samples.warm_up) == (1, 2), "the first call, and one block: the next two show that the median is flat"
     assert counts_calls(call, samples)
 
 
@@ -106,6 +106,17 @@ def test_warm_up_goes_on_while_calls_get_faster(clock: Clock) -> None:
     assert samples.warm_up >= 10, "an eighth less a call, and then less"
     assert max(samples.seconds) < 0.2 * 1.1
     assert samples.reached
+
+
+def test_the_blocks_that_show_that_it_has_warmed_up_are_samples(clock: Clock) -> None:
+    costs = [9.0, 0.5, 0.4, 0.201, 0.202, 0.203]  # the first call, two blocks that are cold, three that are flat
+    samples = measure(Call(clock, itertools.chain(costs, itertools.repeat(0.2))), "cpu", 100.0)
+    assert samples.seconds[:3] == pytest.approx((0.202, 0.203, 0.2))
+    assert samples.warm_up == 4
+    rising = Call(clock, (0.2 * 1.03**number for number in itertools.count()))
+    samples = measure(rising, "cpu", 10.0)
+    assert counts_calls(rising, samples), "where it isn't flat, none of the warm-up is a sample"
+    assert samples.seconds[0] > rising.made[samples.warm_up - 1]
 
 
 def test_warm_up_goes_on_while_calls_get_slower(clock: Clock) -> None:
@@ -205,7 +216,8 @@ def test_edges_are_before_between_and_after_the_blocks(clock: Clock) -> None:
     call = Call(clock, itertools.repeat(0.2))
     seen: list[int] = []
     samples = measure(call, "cpu", 100.0, lambda: seen.append(len(call.made)))
-    assert seen == [samples.warm_up + number for number in range(len(samples.seconds) + 1)], "none during warm-up"
+    first = samples.warm_up + timer.WINDOW
+    assert seen == list(range(first, len(call.made) + 1)), "none before it's known that it has warmed up"
 
 
 def test_garbage_is_collected_before_and_after_only(clock: Clock) -> None:

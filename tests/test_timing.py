@@ -102,7 +102,8 @@ def test_sessions_are_read_as_they_were_written_in_the_order_of_paths(
         path.parent.mkdir(parents=True)
         path.write_text(session.model_dump_json(), encoding="utf-8")
     (tmp_path / "a" / "training.json").write_text("{}", encoding="utf-8")
-    assert load_sessions(tmp_path) == (sessions[1], sessions[0])
+    assert load_sessions(tmp_path) == tuple(session.model_copy(update={"file": "1.json"}) for session in reversed(sessions))
+    assert "1.json" not in load_sessions(tmp_path)[0].model_dump_json(), "a file doesn't say its own name"
     assert load_sessions(tmp_path / "none") == ()
 
 

@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reports import wording
-from reports.markdown import code, link, picture, remake, table, text
-from reports.pages.timings import HEADS, HEADS_MORE, bench_command, milli, row_cells
+from reports.markdown import code, folded, link, picture, remake, table, text
+from reports.pages.timings import HEADS, HEADS_MORE, bench_command, milli, row_cells, session_cells, session_heads
 from reports.plotted import alt_text, data_of_ladder, data_of_rates, data_of_roofline
-from reports.timed import TASKS, Pair, Place, Row, about_batch, giga, times
+from reports.timed import TASKS, Pair, Place, Row, about_batch, giga, times_cell
+from repro.records import folder_of
 from repro.tables import Ledger
-from repro.throughput.doubt import Doubt, doubts, doubts_between, flags, mistaken
+from repro.throughput.doubt import Doubt, doubts, doubts_between, mistaken, percent
 from repro.throughput.planner import Plan, plan
 from repro.throughput.steps import CLIMBED
-from repro.throughput.timing import HALF_WIDTH, Mistake, Session, Task
+from repro.throughput.timing import HALF_WIDTH, Configuration, Mistake, Task
 from repro.throughput.traffic import intensity
 
 ALL_HOLD = (
-    "No rule across rows is broken: where others were timed, something is faster than eager float32; time grows with MACs; no row is "
-    "above the roof."
+    "no rule across rows is broken: where others were timed, something is faster than eager float32; time grows with MACs; no row is "
+    "above the roof; a roof doesn't fall with more threads."
+)
+
+WRONGLY = (
+    "The same call, timed right and with one mistake. Above 1, the call looks slower than it is; below 1, faster. *One cold call*: the "
+    "first. *No warm-up*: the first ten. *No synchronisation*: ten that a device may not have ended. *All cores oversubscribed*: ten "
+    "while the same network runs in another process for each core but one."
 )
 
 
@@ -31,6 +38,7 @@ def speeds_section(place: Place, ledger: Ledger) -> Iterator[str]:
         yield from _task(place, task, ledger)
     yield from _ladder(place, ledger)
     yield from _roof(place, ledger)
+    yield from _sessions(place)
     yield from _doubts(place, ledger)
     yield from _mistakes(place)
     yield from _plans(place, ledger)
@@ -38,7 +46,7 @@ def speeds_section(place: Place, ledger: Ledger) -> Iterator[str]:
 
 
 def _task(place: Place, task: Task, ledger: Ledger) -> Iterator[str]:
-    """The answer by network, then both rows of each in full."""
+    """The answer by network, then both rows of each in full, folded."""
     pairs = place.pairs(task, ledger)
     if not pairs:
         return
@@ -52,16 +60,17 @@ def _task(place: Place, task: Task, ledger: Ledger) -> Iterator[str]:
         "fastest, images/s >",
         "how",
         "speed-up >",
-        "of rows tried >",
+        "ways timed >",
+        "as fast >",
+        "not tried >",
     ]
     yield table(heads, (_answer(place, pair, ledger) for pair in pairs))
     yield again
-    yield "The same rows in full:"
-    yield table(
-        ["network", *HEADS, *HEADS_MORE],
-        ([wording.network_link(pair.network), *row_cells(row, ledger)] for pair in pairs for row in pair.rows),
+    full = table(
+        ["network", *session_heads(place), *HEADS, *HEADS_MORE],
+        ([wording.network_link(pair.network), *session_cells(row, place), *row_cells(row, ledger)] for pair in pairs for row in pair.rows),
     )
-    yield again
+    yield folded(f"The same rows in full: {task}", full, again)
 
 
 def _answer(place: Place, pair: Pair, ledger: Ledger) -> list[str]:
@@ -73,8 +82,10 @@ def _answer(place: Place, pair: Pair, ledger: Ledger) -> list[str]:
         rate_cell(pair.base),
         "" if same else rate_cell(pair.best),
         "eager float32 itself" if same else pair.best.configuration.how + _threads(pair),
-        pair.words,
-        f"{pair.tried}{f' ({left} more not tried)' if (left := place.untried(pair.base.configuration)) else ''}",
+        times_cell(pair.base, pair.best),
+        str(pair.tried),
+        str(pair.alike),
+        str(place.untried(pair.base.configuration)),
     ]
 
 
@@ -102,9 +113,10 @@ def _ladder(place: Place, ledger: Ledger) -> Iterator[str]:
     for task in TASKS:
         steps = place.ladder(task, ledger)
         for number, step in enumerate(steps):
-            against = [times(steps[0].row, step.row), times(steps[number - 1].row, step.row)] if number else ["", ""]
-            rows.append([task, about_batch(step.row), step.name, rate_cell(step.row), *against])
-    yield table(["task", "at", "step", "images/s >", "over the first >", "over the step before >"], rows)
+            against = [times_cell(steps[0].row, step.row), times_cell(steps[number - 1].row, step.row)] if number else ["", ""]
+            rows.append([task, about_batch(step.row), *session_cells(step.row, place), step.name, rate_cell(step.row), *against])
+    heads = ["task", "at", *session_heads(place), "step", "images/s >", "over the first >", "over the step before >"]
+    yield table(heads, rows)
     yield remake(bench_command(place), "repro report")
 
 
@@ -132,7 +144,7 @@ def _roof(place: Place, ledger: Ledger) -> Iterator[str]:
         "dot may lie above the slope. Where several sessions measured a roof, the figure has the highest; a share is of its own session's."
     )
     yield table(
-        ["network", "how", "FLOP per byte >", "GFLOP/s >", "the roof allows >", "reached, % >"],
+        ["network", "how", "FLOP per byte >", "GFLOP/s >", "roof and slope allow >", "reached of that, % >"],
         (_under(place, row, ledger) for pair in place.pairs("inference", ledger) for row in pair.rows),
     )
     yield remake(bench_command(place), "repro report")
@@ -148,26 +160,53 @@ def _under(place: Place, row: Row, ledger: Ledger) -> list[str]:
     return [wording.network_link(network.name), f"{its.how}, {about_batch(row)}", wording.rounded(each), giga(flops), *cells]
 
 
+def _sessions(place: Place) -> Iterator[str]:
+    """What each session is, with its file, its time and its noise floor."""
+    same = dict.fromkeys(its.label for session in place.sessions for its in session.same_medians)
+    yield "### Sessions"
+    if same:
+        yield f"Timed again and again for the noise floor: {text(wording.joined(list(same)))}."
+    heads = ["session >", "record", "limit of a row, s >", "of a search, s >", "rows timed >", "flagged >"]
+    yield table(
+        [*heads, "noise floor >", "from, ms/batch", "code"], (_session(place, number) for number in range(1, len(place.sessions) + 1))
+    )
+    yield (
+        f"Where ±{100 * HALF_WIDTH:.0f} % wasn't reached, more time for each row ({code('--time-limit')}) brings it nearer. Why a row is "
+        f"flagged is in {link('Every timing', 'timings.md')}."
+    )
+
+
+def _session(place: Place, number: int) -> list[str]:
+    session, its = place.sessions[number - 1], place.sessions[number - 1].environment
+    rows = [row for row in place.rows if row.number == number and row.timing.is_timed]
+    path = f"records/{folder_of(its.hardware)}/timing/{session.file}"
+    return [
+        str(number),
+        link(session.file, path) if session.file else "",
+        *("not recorded" if seconds is None else f"{seconds:g}" for seconds in (session.limit, session.budget)),
+        f"{len(rows):,d}",
+        f"{sum(row.is_flagged for row in rows):,d}",
+        "not measured" if session.floor is None else percent(session.floor),
+        ", ".join(milli(timing.median) for timing in session.same_timings),
+        f"{code(its.commit[:7])}{', changed since' if its.dirty else ''}",
+    ]
+
+
 def _doubts(place: Place, ledger: Ledger) -> Iterator[str]:
-    """The noise floor, the rules that don't hold in a session, or only in the rows that count of all, and how many rows are flagged."""
+    """The rules that don't hold in a session, or only in the rows that count of all."""
     yield "### What may be wrong"
     several, kept, lines, own = len(place.sessions) > 1, list[str](), list[str](), set[str]()
     for number, session in enumerate(place.sessions, 1):
         broken = doubts(session, ledger)
         own |= {doubt.what for doubt in broken}
         kept += [] if broken else [str(number)]
-        lines += [f"- {f'Session {number}: ' if several else ''}{line}" for line in [_floor(session), *map(_broken, broken)]]
-    if kept:
-        lines.append(
-            f"- {ALL_HOLD}" if not several else f"- {'Session' if len(kept) == 1 else 'Sessions'} {wording.joined(kept)}: {ALL_HOLD}"
-        )
-    lines += [f"- Between sessions: {_broken(doubt)}" for doubt in doubts_between(place.merged, ledger) if doubt.what not in own]
-    timed = [row for row in place.rows if row.timing.is_timed]
-    flagged = sum(bool(flags(row.timing)) for row in timed)
-    lines.append(
-        f"- Flagged in {link('Every timing', 'timings.md')}: {flagged:,d} of {wording.several(len(timed), 'timed row')}. Where "
-        f"±{100 * HALF_WIDTH:.0f} % wasn't reached, more time for each row ({code('--time-limit')}) brings it nearer."
-    )
+        lines += [f"- {f'Session {number}: ' if several else ''}{line}" for line in map(_broken, broken)]
+    if kept and several:
+        lines.append(f"- {'Session' if len(kept) == 1 else 'Sessions'} {wording.joined(kept)}: {ALL_HOLD}")
+    elif kept:
+        lines.append(f"- {ALL_HOLD.capitalize()}")
+    between = doubts_between(place.merged, place.sessions, ledger)
+    lines += [f"- Between sessions: {_broken(doubt)}" for doubt in between if doubt.what not in own]
     yield "\n".join(lines)
 
 
@@ -175,30 +214,12 @@ def _broken(doubt: Doubt) -> str:
     return f"**{text(doubt.rule)}** doesn't hold: {text(doubt.what)}."
 
 
-def _floor(session: Session) -> str:
-    """The noise floor with the medians that it comes from."""
-    if session.floor is None:
-        return f"{_limits(session)}No noise floor was measured: any difference prints as one."
-    same = [timing for timing in session.same if timing.is_timed]
-    medians = wording.joined([milli(timing.median) for timing in same])
-    label = text(same[0].configuration.label)
-    return f"{_limits(session)}Noise floor {100 * session.floor:.1f} %: {label}, timed {len(same)} times, took {medians} ms a batch."
-
-
-def _limits(session: Session) -> str:
-    """How much time it had, where its record says so."""
-    if session.limit is None or session.budget is None:
-        return ""
-    search = f"a search had {session.budget:g} s" if session.budget else "nothing was searched"
-    return f"A row was measured for up to {session.limit:g} s, and {search}. "
-
-
 def _mistakes(place: Place) -> Iterator[str]:
     found = {each.name: (each, session.floor) for session in place.sessions for each in session.mistakes}  # the last session's
     if not found:
         return
     yield "### Wrong timers"
-    yield "The same call, timed right and with one mistake. Above 1, the call looks slower than it is; below 1, faster."
+    yield WRONGLY
     yield table(
         ["mistake", "timed", "right, ms >", "wrong, ms >", "wrong over right >", "why not shown"],
         (_mistake(each, floor) for each, floor in found.values()),
@@ -242,9 +263,21 @@ def _plan(each: Plan) -> list[str]:
 
 
 def _failures(place: Place) -> Iterator[str]:
-    failed = place.never_timed
-    if not failed:
+    """Alike reasons of one network and task are one line."""
+    found: dict[tuple[str, str, str], list[Configuration]] = {}
+    for row in place.never_timed:
+        its = row.configuration
+        found.setdefault((row.timing.reason or "no reason given", its.network, its.task), []).append(its)
+    if not found:
         return
-    yield "### What could not be timed"
-    yield table(["configuration", "why"], ([text(row.configuration.label), text(row.timing.reason or "no reason given")] for row in failed))
+    yield "### What has no time"
+    yield table(["configuration", "why"], ([text(_those(each)), text(reason)] for (reason, _, _), each in found.items()))
     yield remake(bench_command(place), "repro report")
+
+
+def _those(configurations: list[Configuration]) -> str:
+    first = configurations[0]
+    if len(configurations) == 1:
+        return first.label
+    dtypes = wording.joined(list(dict.fromkeys(its.dtype for its in configurations)))
+    return f"{first.network} {first.task}, {first.device}, {dtypes}: {len(configurations)} ways"

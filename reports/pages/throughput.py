@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from reports import wording
 from reports.judged import Judged
 from reports.markdown import anchor, code, document, link, remake, table, text
-from reports.pages.speeds import speeds_section
+from reports.pages.speeds import rate_cell, speeds_section
 from reports.pages.timings import GIB, NOTHING, bench_command, milli
-from reports.timed import TASKS, Pair, Place, Row, about_batch, places_of
+from reports.timed import TASKS, Pair, Place, Row, about_batch, giga, places_of
 from repro.claims import FLOPS_PER_MAC_TRAINED
 from repro.tables import Ledger
 from repro.throughput.crossover import Crossover, find_crossover
-from repro.throughput.doubt import MOST_OTHERS, MOST_VARIATION, NO_DIFFERENCE
+from repro.throughput.doubt import MOST_OTHERS, MOST_VARIATION, NO_DIFFERENCE, percent
 from repro.throughput.steps import CLIMBED
 from repro.throughput.timing import FLOPS_PER_MAC, HALF_WIDTH
 
@@ -23,15 +23,20 @@ ON_A_GPU = "repro bench --device cuda"
 NO_GPU = f"A GPU, and the batch from which on it is faster than a CPU: not measured here. Where one is, {code(ON_A_GPU)} adds its rows."
 LEAD = f"""\
 Images are noise that lies ready in memory: loading and decoding them isn't timed. *Eager float32* is what a beginner's code does: \
-float32, NCHW, nothing compiled, all threads. On an NVIDIA GPU its convolutions aren't TF32, which torch allows by default: TF32 is a \
-dtype of its own here. *Fastest* is the fastest of all configurations that were timed at the same \
-batch. Every row of every record stands in {link("Every timing", "timings.md")}."""
+float32, NCHW, nothing compiled, all threads. On an NVIDIA GPU torch would let its convolutions round to TF32, which is a dtype of its own \
+here. *Fastest* is the fastest of the ways that were timed at the same batch. Every row of every record stands in \
+{link("Every timing", "timings.md")}."""
 METHOD = "\n".join(
     (
         "- A row is one configuration in a process of its own. A sample is a block of so many calls that they took at least 100 ms when "
         "it had warmed up. The time is the median of the blocks; ± is the half-width of its 95 % interval (order statistics) within that "
-        f"process, somewhat optimistic, since sampling ends as soon as it's ±{100 * HALF_WIDTH:.0f} %, or at a time limit. What a search "
-        "sees to be slower than another way gets little time.",
+        f"process, somewhat optimistic, since sampling ends as soon as it's ±{100 * HALF_WIDTH:.0f} %, or at a time limit, though seldom "
+        "before six blocks, without which there is no interval. What a search sees to be slower than another way is *only glanced at*: it "
+        "gets two seconds.",
+        "- A *session* is one run of the timer; the time that it had and its record are listed with its machine. *Memory kept*: memory "
+        "that was freed isn't returned to the system (settings of glibc on a CPU, expandable segments on CUDA).",
+        "- *Ways timed* are the rows at that batch, eager float32 included; *as fast* is how many of them are no different from the "
+        "fastest, which is partly luck where there are some; *not tried* is what a search had no time for.",
         "- The first call, which holds compiling and autotuning, has a column of its own and is in no rate. Compiled code stays on disk, "
         "so that a first call may be shorter in a later session. On CUDA, cuDNN chooses its algorithms by trying, in every row.",
         f"- FLOP/s count {FLOPS_PER_MAC} for each multiply-accumulate of the convolutions and fully connected layers, and "
@@ -42,8 +47,9 @@ METHOD = "\n".join(
         "- Peak memory is that of the whole process on a CPU, and the allocator's on a device.",
         "- The noise floor is the largest difference between medians of one and the same configuration, timed in new processes from the "
         "start of a session to its end (A/A): it holds what other processes, and other virtual machines of the host, do to a timing. What "
-        "differs by less, or whose intervals overlap, prints as *no difference*. Both rows of a speed-up are of one session where that "
-        "session has both; between rows of two sessions the floor is that of both A/A runs together.",
+        "differs by less, or whose intervals overlap, prints as *no difference*; without an interval the floor alone decides. Both rows of "
+        "a speed-up are of one session where that session has both; between rows of two sessions the floor is that of both A/A runs "
+        "together.",
         f"- A row is flagged where its blocks vary by more than {100 * MOST_VARIATION:.0f} % (coefficient of variation), where "
         f"±{100 * HALF_WIDTH:.0f} % wasn't reached, where it was still warming up, and where others used more than "
         f"{100 * MOST_OTHERS:.0f} % of the machine.",
@@ -77,7 +83,7 @@ def write_throughput(judged: Judged) -> str:
 
 
 def _in_short(place: Place, ledger: Ledger) -> Iterator[str]:
-    """One network's inference, before and after."""
+    """One network's inference, before and after, and how far to trust that."""
     pairs = place.pairs("inference", ledger)
     pair = next((pair for pair in pairs if pair.network == CLIMBED), next(iter(pairs), None))
     if pair:
@@ -85,6 +91,7 @@ def _in_short(place: Place, ledger: Ledger) -> Iterator[str]:
         yield (
             f"**{text(place.name)}**: {pair.network} takes {milli(slow)} ms an image in eager float32 ({about_batch(pair.base)}) and "
             f"{milli(fast)} ms as {pair.best.configuration.how}: {_speed(pair)}."
+            f"{_in_all(place, pair)}{_noise(pair)}{_of_roofs(place, pair)}"
         )
 
 
@@ -92,18 +99,44 @@ def _speed(pair: Pair) -> str:
     return pair.words if pair.words == NO_DIFFERENCE else f"{pair.words} as fast"
 
 
+def _in_all(place: Place, pair: Pair) -> str:
+    ratios = sorted(place.ratios(pair))
+    return f" In {len(ratios)} sessions it was {ratios[0]:.2f} to {ratios[-1]:.2f} times." if len(ratios) > 1 else ""
+
+
+def _noise(pair: Pair) -> str:
+    floor = pair.best.session.floor
+    return "" if floor is None else f" One and the same configuration took up to {percent(floor)} longer at another moment of that session."
+
+
+def _of_roofs(place: Place, pair: Pair) -> str:
+    """The rates of matrix products, by which dtypes may be expected to differ."""
+    roofs = place.roofs(pair.base.configuration.threads)
+    return f" Matrix products: {wording.joined([f'{giga(flops)} GFLOP/s in {dtype}' for dtype, flops in roofs.items()])}." if roofs else ""
+
+
 def _machines(places: tuple[Place, ...]) -> str:
-    heads = ["machine", "sessions >", "rows timed >", "failed >", "networks >", "memory, GiB >", "noise floor >", "instructions", "torch"]
+    heads = [
+        "machine",
+        "sessions >",
+        "rows timed >",
+        "of them flagged >",
+        "without a time >",
+        "networks >",
+        "memory, GiB >",
+        "noise floor >",
+    ]
     rows = []
     for place in places:
         floors = [100 * floor for session in place.sessions if (floor := session.floor) is not None]
         environments = [session.environment for session in place.sessions]
-        timed = sum(row.timing.is_timed for row in place.rows)
+        timed, flagged = (sum(each) for each in ((row.timing.is_timed for row in place.rows), (row.is_flagged for row in place.rows)))
         rows.append(
             [
                 link(text(place.name), f"#{anchor(place.name)}"),
                 str(len(place.sessions)),
                 f"{timed:,d}",
+                f"{flagged:,d}",
                 f"{len(place.rows) - timed:,d}",
                 str(len({row.configuration.network for row in place.rows})),
                 f"{place.sessions[-1].memory / GIB:.0f}",
@@ -112,7 +145,7 @@ def _machines(places: tuple[Place, ...]) -> str:
                 text(", ".join(dict.fromkeys(each.torch for each in environments))),
             ]
         )
-    return table(heads, rows)
+    return table([*heads, "instructions", "torch"], rows)
 
 
 def _range(percents: list[float]) -> str:
@@ -133,7 +166,10 @@ def _side_by_side(places: tuple[Place, ...], ledger: Ledger) -> Iterator[str]:
     if len(places) < 2:
         return
     yield "## Side by side"
-    yield "Images a second of the fastest configuration, with its batch. Machines differ in more than a processor: no ratio is formed."
+    yield (
+        "Images a second of the fastest configuration, with the interval and the batch; how it's computed is in each machine's section. "
+        "Machines differ in more than a processor: no ratio is formed."
+    )
     for task in TASKS:
         found = [{pair.network: pair.best for pair in place.pairs(task, ledger)} for place in places]
         names = dict.fromkeys(name for best in found for name in best)
@@ -145,7 +181,7 @@ def _side_by_side(places: tuple[Place, ...], ledger: Ledger) -> Iterator[str]:
 
 
 def _rate_at(row: Row | None) -> str:
-    return f"{wording.rounded(row.timing.images_per_second)} (batch {row.configuration.batch:,d})" if row else "not timed"
+    return f"{rate_cell(row)}, batch {row.configuration.batch:,d}" if row else "not timed"
 
 
 def _crossovers(places: tuple[Place, ...], ledger: Ledger) -> Iterator[str]:

@@ -20,7 +20,7 @@ NOTHING = f"No machine has a timing record yet: {code('repro bench --quick')} ma
 LEAD = f"""\
 What was compared and what follows is in {link("How fast the networks run", "throughput.md")}, with how it's measured. *n* is blocks x \
 calls in a block; ± is the half-width of the 95 % interval of the median, *spread* the coefficient of variation of the blocks, both in \
-per cent. The first call is in no other column. A row that failed has its reason under *flags*."""
+per cent. The first call is in no other column. A row without a time has its reason under *flags*."""
 
 HEADS = ("how", "batch >", "threads >", "ms/batch >", "ms/image >", "images/s >", "± % >", "spread % >", "n >", "first call s >")
 HEADS_MORE = ("peak memory GiB >", "GFLOP/s >", "% of the roof >", "flags")
@@ -51,7 +51,7 @@ def row_cells(row: Row, ledger: Ledger) -> list[str]:
     remarks = text("; ".join([*flags(timing), *clocks_of(timing)]))
     start = [its.how, f"{its.batch:,d}", str(its.threads) if its.device == "cpu" else ""]
     if not timing.is_timed:
-        return [*start, *[""] * 10, f"**failed**: {text(timing.reason or 'no reason given')}"]
+        return [*start, *[""] * 10, f"**no time**: {text(timing.reason or 'no reason given')}"]
     share, known = row.share(ledger), its.network in ledger.networks
     return [
         *start,
@@ -72,6 +72,16 @@ def row_cells(row: Row, ledger: Ledger) -> list[str]:
 def milli(seconds: float) -> str:
     """Milliseconds, three digits."""
     return wording.rounded(1000 * seconds)
+
+
+def session_cells(row: Row, place: Place) -> list[str]:
+    """The number of its session, where there are several."""
+    return [str(row.number)] if len(place.sessions) > 1 else []
+
+
+def session_heads(place: Place) -> list[str]:
+    """The head over :func:`session_cells`."""
+    return ["session >"] if len(place.sessions) > 1 else []
 
 
 def _percent(part: float) -> str:
@@ -108,12 +118,12 @@ def _place(place: Place, ledger: Ledger) -> Iterator[str]:
 
 def _rows(rows: list[Row], place: Place, ledger: Ledger) -> str:
     """By batch and threads, the fastest first; columns for the session and for the copy to the device where there is more to say."""
-    several, copied = len(place.sessions) > 1, any(row.timing.transfer is not None for row in rows)
-    heads = [*(["session >"] if several else []), *HEADS, *HEADS_MORE, *(["copy to the device, ms/batch >"] if copied else [])]
+    copied = any(row.timing.transfer is not None for row in rows)
+    heads = [*session_heads(place), *HEADS, *HEADS_MORE, *(["copy to the device, ms/batch >"] if copied else [])]
     cells = []
     for row in sorted(rows, key=_by_speed):
         transfer = "" if row.timing.transfer is None else milli(row.timing.transfer)
-        cells.append([*([str(row.number)] if several else []), *row_cells(row, ledger), *([transfer] if copied else [])])
+        cells.append([*session_cells(row, place), *row_cells(row, ledger), *([transfer] if copied else [])])
     return table(heads, cells)
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from repro.claims import significant
 from repro.tables import Ledger, Network
-from repro.throughput.timing import HALF_WIDTH, Configuration, Mistake, Session, Task, Timing
+from repro.throughput.timing import HALF_WIDTH, Configuration, DType, Mistake, Session, Task, Timing, larger_floor
 
 #: The coefficient of variation of the blocks, and the part of all cores that others used, above which a row is flagged.
 MOST_VARIATION = 0.05
@@ -108,9 +108,19 @@ def is_small(network: Network) -> bool:
     return network.input[-1] <= LARGE_SIDE
 
 
-def fastest(rows: Iterable[Timing]) -> Timing | None:
-    """The timed row with the most images a second, the first of equals; None where nothing was timed."""
-    return max((row for row in rows if row.is_timed), key=lambda row: row.images_per_second, default=None)
+def fastest(rows: Iterable[Timing], floor: float | None = None) -> Timing | None:
+    """The timed row with the most images a second, the first of equals; None where nothing was timed. One without an interval gives way to
+    the best of those that have one, at its batch, if it's no different."""
+
+    def rate(row: Timing) -> float:
+        return row.images_per_second
+
+    timed = [row for row in rows if row.is_timed]
+    best = max(timed, key=rate, default=None)
+    if best is None or best.interval is not None:
+        return best
+    alike = (row for row in timed if row.interval and row.configuration.batch == best.configuration.batch)
+    return max((row for row in alike if not are_apart(row, best, floor)), key=rate, default=best)
 
 
 def baseline(rows: Iterable[Timing]) -> Timing | None:
@@ -142,13 +152,14 @@ def fastest_by_network(rows: Iterable[Timing], task: Task) -> dict[str, Timing]:
 
 def doubts(session: Session, ledger: Ledger) -> list[Doubt]:
     """Where the rows of a session don't keep the rules: something that was tried is faster than eager float32; in a family of networks,
-    time grows with MACs; no row computes faster than the machine's roof."""
-    return [*doubts_between(session, ledger), *_above_the_roof(session, ledger)]
+    time grows with MACs; no row computes faster than the machine's roof; a roof doesn't fall with more threads."""
+    return [*_nothing_faster(session), *_less_time_for_more(session, ledger), *_above_the_roof(session, ledger), *_falling_roofs(session)]
 
 
-def doubts_between(merged: Session, ledger: Ledger) -> list[Doubt]:
-    """The same for rows of several sessions that stand in one, with the A/A runs of all; not for the roof, which is each session's own."""
-    return [*_nothing_faster(merged), *_less_time_for_more(merged, ledger)]
+def doubts_between(merged: Session, sessions: Sequence[Session], ledger: Ledger) -> list[Doubt]:
+    """The same for rows of several sessions of a machine that stand in one, with the A/A runs of all; but each session has roofs of its
+    own, of which it's asked whether they are the same."""
+    return [*_nothing_faster(merged), *_less_time_for_more(merged, ledger), *_unlike_roofs(sessions)]
 
 
 def _nothing_faster(session: Session) -> Iterator[Doubt]:
@@ -208,3 +219,35 @@ def _above_the_roof(session: Session, ledger: Ledger) -> Iterator[Doubt]:
                 f"{row.configuration.label}: {significant(flops / 1e9)} GFLOP/s, {100 * share:.0f} % of the roof of "
                 f"{significant(flops / share / 1e9)}: it is measured too low, or the convolutions need fewer products than are counted",
             )
+
+
+def _falling_roofs(session: Session) -> Iterator[Doubt]:
+    for one in session.roofs:
+        for more in session.roofs:
+            falls = one.dtype == more.dtype and one.threads < more.threads and more.flops < one.flops
+            if falls and differ(one.flops, more.flops, session.floor):
+                yield Doubt(
+                    "a roof doesn't fall with more threads",
+                    f"{one.dtype}: {_giga(one.flops)} on {_threads(one.threads)}, {_giga(more.flops)} on {_threads(more.threads)}",
+                )
+
+
+def _unlike_roofs(sessions: Sequence[Session]) -> Iterator[Doubt]:
+    floor, found = larger_floor(*sessions), dict[tuple[DType, int], list[float]]()
+    for session in sessions:
+        for roof in session.roofs:
+            found.setdefault((roof.dtype, roof.threads), []).append(roof.flops)
+    for (dtype, threads), each in found.items():
+        if differ(max(each), min(each), floor):
+            yield Doubt(
+                "a roof is the same in every session",
+                f"{dtype} on {_threads(threads)}: {_giga(min(each))} to {_giga(max(each))}, so that shares of it may be off",
+            )
+
+
+def _giga(flops: float) -> str:
+    return f"{significant(flops / 1e9)} GFLOP/s"
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''}"

@@ -39,10 +39,10 @@ def _lines(session: Session, ledger: Ledger) -> Iterator[str]:
     for copy in session.copies:
         yield f"memory copy, {_threads(copy.threads)}: {copy.bytes_per_second / 1e9:,.1f} GB/s"
     if session.floor is not None:
-        timings = sum(timing.is_timed for timing in session.same)
+        timings = len(session.same_timings)
         yield f"noise floor: {percent(session.floor)}, the largest difference between {timings} timings of one configuration"
     for (network, task, _, batch), rows in group(session.rows).items():
-        best, eager = fastest(rows), baseline(rows)
+        best, eager = fastest(rows, session.floor), baseline(rows)
         result = "nothing was timed" if best is None else _result(session, ledger, eager, best, len(rows))
         yield f"{network} {task}, batch {batch}: {result}"
         for row in rows:

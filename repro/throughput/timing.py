@@ -230,8 +230,9 @@ class Mistake(Part):
 
 class Session(Part):
     """One run of ``repro bench`` on one device. ``same``: the A/A run, one configuration timed again and again while the session lasts,
-    each time in a process of its own. ``untried``: what the search had no time for. ``source`` says which timer's samples these are.
-    ``limit`` and ``budget``: seconds of measuring a row and of a search, where they are known."""
+    each time in a process of its own; a row of that configuration belongs to it too. ``untried``: what the search had no time for.
+    ``source`` says which timer's samples these are. ``limit`` and ``budget``: seconds of measuring a row and of a search, where known.
+    ``file``: the name of its file, where it is one of a folder of records."""
 
     format: Literal[1] = 1
     kind: Literal["timing"] = "timing"
@@ -247,6 +248,7 @@ class Session(Part):
     rows: tuple[Timing, ...] = ()
     untried: tuple[Configuration, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
+    file: str = Field(default="", exclude=True)
 
     @property
     def origin(self) -> Origin:
@@ -260,12 +262,17 @@ class Session(Part):
         return larger_floor(self)
 
     @property
+    def same_timings(self) -> list[Timing]:
+        """The A/A run, as far as it was timed."""
+        configurations = {timing.configuration for timing in self.same}
+        return [timing for timing in (*self.same, *self.rows) if timing.is_timed and timing.configuration in configurations]
+
+    @property
     def same_medians(self) -> dict[Configuration, list[float]]:
         """The medians of the A/A run, in seconds a call, by what was timed."""
         medians: dict[Configuration, list[float]] = defaultdict(list)
-        for timing in self.same:
-            if timing.is_timed:
-                medians[timing.configuration].append(timing.median)
+        for timing in self.same_timings:
+            medians[timing.configuration].append(timing.median)
         return medians
 
     def roof(self, dtype: DType, threads: int) -> float | None:
@@ -302,7 +309,7 @@ def free_name(folder: Path) -> Path:
 
 def load_sessions(folder: Path) -> tuple[Session, ...]:
     """All sessions under a folder of records, in the order of their paths. Raises ReproError that names a file that isn't one."""
-    return tuple(read_session(path) for path in sorted(folder.glob("*/timing/*.json")))
+    return tuple(read_session(path).model_copy(update={"file": path.name}) for path in sorted(folder.glob("*/timing/*.json")))
 
 
 def read_session(path: Path) -> Session:
