@@ -24,7 +24,7 @@ SIZES = (512, 1024, 2048, 4096, 6144)
 #: Bytes of each of the two buffers that are copied: more than any cache holds.
 COPIED = 2**30
 
-#: Seconds for each size, and blocks at least, of which a product of the largest size needs seconds each; fewer where that takes five
+#: Seconds for each size, and blocks at least, of which a product of the largest size needs seconds each; fewer where that takes eight
 #: times as long.
 LIMIT, FEWEST = 1.0, 3
 

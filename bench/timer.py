@@ -31,7 +31,7 @@ FLAT = 0.02
 WINDOW = 2
 
 #: Fewer blocks than this have no interval: they are sampled even where that takes longer than the limit, though not this many times longer.
-FEWEST, MOST_LIMITS = 6, 5.0
+FEWEST, MOST_LIMITS = 6, 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def measure(
     beat: float = math.inf,
     fewest: int = FEWEST,
 ) -> Samples:
-    """Samples of a call on a device within about ``limit`` seconds, the first call not counted, or within five times that where six blocks
+    """Samples of a call on a device within about ``limit`` seconds, the first call not counted, or within eight times that where six blocks
     take longer. ``edge`` is called between blocks.
 
     At least one block is sampled, however long a call takes. A call that takes a tenth longer than ``beat`` seconds after it has warmed

@@ -26,7 +26,7 @@ _EPILOG = (
 
 
 #: Seconds of measuring a row, of searching, and of a size of matrix product, where little time is to be spent.
-QUICK_LIMIT, QUICK_BUDGET, QUICK_ROOF = 3.0, 8.0, 0.5
+QUICK_LIMIT, QUICK_BUDGET, QUICK_ROOF = 2.0, 8.0, 0.3
 
 
 class What(StrEnum):
@@ -53,7 +53,7 @@ def bench_(
         int | None, typer.Option(min=1, max=1_000_000, help="Images of a batch; by default one that fills the device.")
     ] = None,
     grid: Annotated[bool, typer.Option("--grid", help="The full grid; by default for lenet5, resnet20, resnet50 and vgg-d.")] = False,
-    time_limit: Annotated[float | None, typer.Option(min=0.1, max=86_400, help="Seconds of measuring a row. Default 20, quick 3.")] = None,
+    time_limit: Annotated[float | None, typer.Option(min=0.1, max=86_400, help="Seconds of measuring a row. Default 20, quick 2.")] = None,
     budget: Annotated[
         float | None,
         typer.Option(

@@ -173,10 +173,10 @@ def test_json_is_one_document_with_the_numbers_of_the_file(
 @pytest.mark.parametrize(
     ("arguments", "networks", "tasks", "limit"),
     [
-        (["--quick"], set(search.QUICK), {"inference"}, 3.0),
+        (["--quick"], set(search.QUICK), {"inference"}, 2.0),
         (["--quick", "--task", "training", "--time-limit", "3"], set(search.QUICK), {"training"}, 3.0),
         (["--networks", " lenet5 ,resnet20,"], {"lenet5", "resnet20"}, {"inference", "training"}, 20.0),
-        (["--networks", "resnet20", "--task", "both", "--quick"], {"resnet20"}, {"inference"}, 3.0),
+        (["--networks", "resnet20", "--task", "both", "--quick"], {"resnet20"}, {"inference"}, 2.0),
     ],
 )
 def test_what_is_timed_is_chosen(

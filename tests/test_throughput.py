@@ -72,7 +72,9 @@ def test_within_noise_nothing_is_faster(ledger: Ledger, make_timing: Make, make_
     record = "[003.json](records/testor-9-2-cores/timing/003.json)"
     assert row_of(written, "1", record)[2:] == ["4", "0", "2", "0", "1.0 %", "500, 505, 502", "`abc`"]
     second = row_of(written, "2", record.replace("003", "004"), "not recorded", "not recorded")
-    assert second[4:] == ["1", "0", "1.0 %", "500, 505, 502, 500", "`abc`, changed since"], "a row of the same configuration belongs to it"
+    assert second[4:] == ["1", "0", "1.0 %", "500, 505, 502, 500", "`abc`, with uncommitted changes"], (
+        "a row of the same configuration belongs to it"
+    )
 
 
 def test_what_the_headline_is_worth_is_said_beside_it(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:

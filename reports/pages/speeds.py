@@ -133,9 +133,9 @@ def _roof(place: Place, ledger: Ledger) -> Iterator[str]:
     if not rows:
         return
     yield "### The roof"
+    again = remake(bench_command(place), "repro report")
     yield "The machine's own best, measured in the same runs. A copied byte counts twice: it is read and written."
-    yield table(["session >", "what", "threads >", "rate >", "best at", "tried"], rows)
-    yield remake(bench_command(place), "repro report")
+    yield folded("Every roof", table(["session >", "what", "threads >", "rate >", "best at", "tried"], rows), again)
     if not data_of_roofline(place, ledger):
         return
     yield picture(f"figures/{place.stem('roofline')}", alt_text("roofline", place, ledger))
@@ -143,11 +143,11 @@ def _roof(place: Place, ledger: Ledger) -> Iterator[str]:
         "The least traffic moves each layer's weights, input and output once. A small network that stays in cache moves less, and its "
         "dot may lie above the slope. Where several sessions measured a roof, the figure has the highest; a share is of its own session's."
     )
-    yield table(
+    dots = table(
         ["network", "how", "FLOP per byte >", "GFLOP/s >", "roof and slope allow >", "reached of that, % >"],
         (_under(place, row, ledger) for pair in place.pairs("inference", ledger) for row in pair.rows),
     )
-    yield remake(bench_command(place), "repro report")
+    yield folded("Every dot of the figure", dots, again)
 
 
 def _under(place: Place, row: Row, ledger: Ledger) -> list[str]:
@@ -188,7 +188,7 @@ def _session(place: Place, number: int) -> list[str]:
         f"{sum(row.is_flagged for row in rows):,d}",
         "not measured" if session.floor is None else percent(session.floor),
         ", ".join(milli(timing.median) for timing in session.same_timings),
-        f"{code(its.commit[:7])}{', changed since' if its.dirty else ''}",
+        f"{code(its.commit[:7])}{', with uncommitted changes' if its.dirty else ''}",
     ]
 
 
