@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import statistics
 import sys
@@ -88,3 +89,4 @@ def answer(work: Callable[[], dict[str, Any]]) -> None:
 if __name__ == "__main__":
     task = json.load(sys.stdin)
     answer(lambda: time_configuration(Configuration.model_validate(task["configuration"]), task["limit"], task["beat"] or math.inf))
+    os._exit(0)  # to give back all memory and modules one by one takes a second

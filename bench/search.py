@@ -100,14 +100,16 @@ def find_fastest(base: Timing, wanted: Sequence[Configuration], attempt: Try, le
     return []
 
 
-def gains_of(rows: Iterable[Timing], task: Task) -> dict[Way, float]:
-    """How many times as fast as eager float32 each way was, the geometric mean over networks, at equal batch and threads."""
-    timed = {row.configuration: row for row in rows if row.is_timed and row.configuration.task == task}
+def gains_of(sessions: Iterable[Iterable[Timing]], task: Task) -> dict[Way, float]:
+    """How many times as fast as eager float32 each way was, at equal batch and threads and in one session: the geometric mean over
+    networks and sessions, with a 1 among them, so that a way that was tried once doesn't come first by luck."""
     found: dict[Way, list[float]] = {}
-    for configuration, row in timed.items():
-        base = timed.get(configuration.in_way(EAGER))
-        if base is not None and base is not row:
-            found.setdefault(configuration.way, []).append(base.median / row.median)
+    for rows in sessions:
+        timed = {row.configuration: row for row in rows if row.is_timed and row.configuration.task == task}
+        for configuration, row in timed.items():
+            base = timed.get(configuration.in_way(EAGER))
+            if base is not None and base is not row:
+                found.setdefault(configuration.way, [1.0]).append(base.median / row.median)
     return {way: statistics.geometric_mean(each) for way, each in found.items()}
 
 

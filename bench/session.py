@@ -30,6 +30,7 @@ from repro.throughput.timing import (
     Session,
     Task,
     Timing,
+    Way,
     load_sessions,
     sessions_of,
     write_session,
@@ -71,17 +72,16 @@ class Plan:
 @dataclass
 class Bench:
     """A session that runs. ``tell`` is given a line for each thing that begins or ends. ``timed``: rows that needn't be timed any more;
-    ``guide``: these, and rows of before that are timed anew, but say what to try first."""
+    ``old``: earlier sessions of this machine, which say what to try first, even where everything is timed anew."""
 
     plan: Plan
     tell: Callable[[str], None]
     session: Session
     path: Path | None = None
     timed: dict[Configuration, Timing] = field(default_factory=dict)
-    guide: dict[Configuration, Timing] = field(default_factory=dict)
     roofless: set[int] = field(default_factory=set)
     same_at: float = -math.inf
-    old_roofs: tuple[Roof, ...] = ()
+    old: tuple[Session, ...] = ()
 
     def attempt(self, configuration: Configuration, beat: float | None = None) -> Timing:
         """A row: the one that there is, or a new one, which is written at once. A row that was only glanced at is timed anew where
@@ -95,8 +95,6 @@ class Bench:
         self.tell(f"{configuration.label} ...")
         timing = jobs.time_in_process(configuration, self.plan.limit, self.plan.patience, beat)
         self.timed[configuration] = timing
-        if timing.is_timed:
-            self.guide[configuration] = timing
         self.tell(f"  {line(timing)}")
         rows = tuple(row for row in self.session.rows if row.configuration != configuration)
         self._save(rows=(*rows, timing))
@@ -162,11 +160,9 @@ def begin(plan: Plan, tell: Callable[[str], None]) -> Bench:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):  # whether it can be written, before minutes are spent
         pass
-    for old in load_sessions(plan.records):
-        if old.origin == session.origin:
-            bench.guide |= {row.configuration: row for row in old.rows if row.is_timed}
-            bench.old_roofs += old.roofs
-    bench.timed |= {} if plan.again else bench.guide
+    bench.old = tuple(old for old in load_sessions(plan.records) if old.origin == session.origin)
+    for old in () if plan.again else bench.old:
+        bench.timed |= {row.configuration: row for row in old.rows if row.is_timed}
     return bench
 
 
@@ -182,7 +178,7 @@ def run(bench: Bench) -> None:
     for number, (task, network) in enumerate(parts, 1):
         bench.tell(f"[{number} of {len(parts)}] {network.name} {task}")
         base = search.eager(network, task, plan.device, plan.batch)
-        seconds = plan.budget if search.gains_of(bench.guide.values(), task) else FIRST * plan.budget
+        seconds = plan.budget if _gains(bench, task) else FIRST * plan.budget
         _search(bench, bench.attempt(base), compiler, seconds)
         if network.name == CLIMBED and plan.steps:
             _ladder(bench, base, compiler)
@@ -209,7 +205,7 @@ def _search(bench: Bench, base: Timing, compiler: bool, seconds: float) -> None:
         """Whether one more that takes as long as the last has time."""
         return time.monotonic() - start + (tried[-1].spent if len(tried) > 1 else 0) < seconds
 
-    wanted = search.candidates(its, _by_roof(bench, its.threads), search.gains_of(bench.guide.values(), its.task))
+    wanted = search.candidates(its, _by_roof(bench, its.threads), _gains(bench, its.task))
     wanted = [configuration for configuration in wanted if compiler or not configuration.compiled]
     untried = search.find_fastest(base, wanted, attempt, left)
     bench.add_untried(untried)
@@ -240,7 +236,12 @@ def _grid(bench: Bench, network: Network, task: Task) -> None:
 
 def _by_roof(bench: Bench, threads: int) -> list[DType]:
     """The dtypes of the roofs, the highest first; those of an earlier session serve too."""
-    return search.by_roof(roof for roof in (*bench.old_roofs, *bench.session.roofs) if roof.threads == threads) or ["float32"]
+    roofs = (roof for session in (*bench.old, bench.session) for roof in session.roofs if roof.threads == threads)
+    return search.by_roof(roofs) or ["float32"]
+
+
+def _gains(bench: Bench, task: Task) -> dict[Way, float]:
+    return search.gains_of([*(session.rows for session in bench.old), bench.timed.values()], task)
 
 
 def line(timing: Timing) -> str:

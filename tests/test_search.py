@@ -109,7 +109,7 @@ def test_what_was_faster_on_other_networks_comes_first_by_its_gain() -> None:
     assert wanted[2] == candidates(BASE, ["bfloat16", "float32"], {})[0]
 
 
-def test_a_gain_is_the_mean_over_networks_at_equal_batch_and_threads(make_timing: Callable[..., Timing]) -> None:
+def test_a_gain_is_the_mean_over_networks_at_equal_batch_and_threads_in_one_session(make_timing: Callable[..., Timing]) -> None:
     rows = [
         make_timing("vgg-a", 1.0), make_timing("vgg-a", 0.5, dtype="bfloat16"), make_timing("vgg-a", 0.25, dtype="bfloat16", compiled=True),
         make_timing("alexnet", 1.0), make_timing("alexnet", 0.125, dtype="bfloat16"),
@@ -118,8 +118,13 @@ def test_a_gain_is_the_mean_over_networks_at_equal_batch_and_threads(make_timing
         make_timing("vgg-a", 0.01, dtype="float16", outcome="failed"),
         make_timing("vgg-a", 1.0, task="training"), make_timing("vgg-a", 2.0, task="training", dtype="bfloat16"),
     ]  # fmt: skip
-    assert gains_of(rows, "inference") == pytest.approx({way(dtype="bfloat16"): 4.0, way(dtype="bfloat16", compiled=True): 4.0})
-    assert gains_of(rows, "training") == pytest.approx({way(dtype="bfloat16"): 0.5})
+    bf16, compiled = way(dtype="bfloat16"), way(dtype="bfloat16", compiled=True)
+    gains = {bf16: (1 * 2 * 8) ** (1 / 3), compiled: (1 * 4) ** (1 / 2)}
+    assert gains_of([rows], "inference") == pytest.approx(gains), "twice beats once"
+    slow_day = [make_timing("vgg-a", 100.0), make_timing("vgg-b", 100.0), make_timing("vgg-c", 0.01, dtype="bfloat16")]
+    assert gains_of([rows, slow_day], "inference") == pytest.approx(gains), "nothing is held against another session"
+    assert gains_of([rows, rows], "inference")[compiled] == pytest.approx((1 * 4 * 4) ** (1 / 3))
+    assert gains_of([rows], "training") == pytest.approx({bf16: 0.5 ** (1 / 2)})
     assert gains_of([], "inference") == {}
 
 

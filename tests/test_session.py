@@ -257,7 +257,7 @@ def test_rows_of_another_machine_torch_or_timer_are_not_known(
     path.write_text(json.dumps(document))
     bench = begin(make_plan(), print)
     assert bench.timed == {}
-    assert bench.old_roofs == ()
+    assert bench.old == ()
 
 
 def test_a_failed_row_is_tried_once_a_session_and_again_in_the_next(invented: Machine, make_plan: MakePlan) -> None:
