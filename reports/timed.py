@@ -6,6 +6,7 @@ No ratio has rows of two machines in it.
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -114,32 +115,33 @@ class Place:
         return tuple(Row(row, session, number) for number, session in enumerate(self.sessions, 1) for row in session.rows)
 
     @functools.cached_property
-    def latest(self) -> dict[Configuration, Row]:
-        """The rows that count: of each configuration the last that has samples; one that got little time, only where no other has."""
+    def counting(self) -> dict[Configuration, Row]:
+        """The rows that count: of each configuration that of the quietest session; one that got little time, only where no other has."""
         timed = [row for row in self.rows if row.timing.is_timed]
-        return {row.configuration: row for row in sorted(timed, key=lambda row: not row.timing.glanced)}
+        return {row.configuration: row for row in sorted(timed, key=lambda row: (not row.timing.glanced, -noise(row.session)))}
 
     def beside(self, configuration: Configuration, session: Session) -> Row | None:
         """The row of a configuration that is held against rows of a session: that session's own, since a machine is slower on some days,
         or else the one that counts."""
         own = (row for row in self.rows if row.session is session and row.timing.is_timed and row.configuration == configuration)
-        return next(own, self.latest.get(configuration))
+        return next(own, self.counting.get(configuration))
 
     @property
     def never_timed(self) -> list[Row]:
         """The last failure of each configuration that no session timed."""
-        return list({row.configuration: row for row in self.rows if row.configuration not in self.latest}.values())
+        return list({row.configuration: row for row in self.rows if row.configuration not in self.counting}.values())
 
     def untried(self, base: Configuration) -> int:
         """How many ways a search had no time for, at the network, task, batch and threads of a row."""
         left = {each for session in self.sessions for each in session.untried if each.in_way(base.way) == base}
-        return len(left - set(self.latest))
+        return len(left - set(self.counting))
 
     @functools.cached_property
     def merged(self) -> Session:
-        """The last session with the rows that count of all, and with the A/A runs of all."""
-        same = tuple(timing for session in self.sessions for timing in session.same_timings)
-        return self.sessions[-1].model_copy(update={"rows": tuple(row.timing for row in self.latest.values()), "same": same})
+        """The last session with the rows that count of all, and with the A/A runs of the sessions that they are from."""
+        numbers = {row.number for row in self.counting.values()}
+        same = tuple(timing for number in sorted(numbers) for timing in self.sessions[number - 1].same_timings)
+        return self.sessions[-1].model_copy(update={"rows": tuple(row.timing for row in self.counting.values()), "same": same})
 
     def pairs(self, task: Task, ledger: Ledger) -> list[Pair]:
         """A pair for each network that has an eager float32 row: large images before small ones, then by MACs.
@@ -160,30 +162,30 @@ class Place:
         ]
 
     def _pair(self, base: Timing, rows: list[Timing]) -> Pair:
-        best = self.latest[(fastest(rows, self.merged.floor) or base).configuration]
-        others = (self.latest[row.configuration] for row in rows if row.configuration != best.configuration)
+        best = self.counting[(fastest(rows, self.merged.floor) or base).configuration]
+        others = (self.counting[row.configuration] for row in rows if row.configuration != best.configuration)
         alike = sum(not is_step(best, other) for other in others)
         return Pair(self.beside(base.configuration, best.session) or best, best, len(rows), alike)
 
     def ratios(self, pair: Pair) -> list[float]:
-        """How many times as fast the second of a pair was in each session that timed both."""
+        """How many times as fast the second of a pair was in each session that timed both; none where both are the same."""
         wanted, found = {row.configuration for row in pair.rows}, list[float]()
         for session in self.sessions:
             own = {row.configuration: row.median for row in session.rows if row.is_timed and row.configuration in wanted}
-            if own.keys() == wanted:
+            if len(own) == 2:
                 found.append(own[pair.base.configuration] / own[pair.best.configuration])
         return found
 
     def ladder(self, task: Task, ledger: Ledger) -> list[Step]:
         """The steps of :data:`CLIMBED` that were timed, at the batch and threads of its pair; empty where there is no pair. They are of
-        the session that timed most of them, the last of equals, as far as it did."""
+        the session that timed most of them, the quietest of equals, as far as it did."""
         pair = next((pair for pair in self.pairs(task, ledger) if pair.network == CLIMBED), None)
         if pair is None:
             return []
         wanted, steps = ladder(pair.base.configuration), []
         its = {configuration for _, configuration in wanted}
         timed = Counter(row.number for row in self.rows if row.timing.is_timed and row.configuration in its)
-        session = self.sessions[max(timed, key=lambda number: (timed[number], number)) - 1]
+        session = self.sessions[max(timed, key=lambda number: (timed[number], -noise(self.sessions[number - 1]), number)) - 1]
         for name, configuration in wanted:
             row = self.beside(configuration, session)
             if row is None:  # a step that is missing isn't skipped: the next would be two steps
@@ -201,6 +203,11 @@ class Place:
     def copy_rate(self, threads: int) -> float | None:
         """Bytes a second with so many threads: the best of all sessions."""
         return max(filter(None, (session.copy_rate(threads) for session in self.sessions)), default=None)
+
+
+def noise(session: Session) -> float:
+    """The noise floor; infinite where none was measured."""
+    return math.inf if session.floor is None else session.floor
 
 
 def places_of(sessions: Iterable[Session]) -> tuple[Place, ...]:

@@ -26,7 +26,7 @@ _EPILOG = (
 
 
 #: Seconds of measuring a row, of searching, and of a size of matrix product, where little time is to be spent.
-QUICK_LIMIT, QUICK_BUDGET, QUICK_ROOF = 2.0, 8.0, 0.3
+QUICK_LIMIT, QUICK_BUDGET, QUICK_ROOF = 2.0, 8.0, 0.1
 
 
 class What(StrEnum):

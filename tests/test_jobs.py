@@ -370,6 +370,13 @@ def test_threads_and_the_path_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert variables(LENET)["PYTHONPATH"] == str(machine.ROOT)
 
 
+@pytest.mark.parametrize(("cores", "workers"), [([0], "1"), ([0, 1], "1"), ([0, 1, 2], None)])
+def test_few_cores_have_no_workers_that_compile(monkeypatch: pytest.MonkeyPatch, cores: list[int], workers: str | None) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: cores)
+    monkeypatch.delenv("TORCHINDUCTOR_COMPILE_THREADS", raising=False)
+    assert variables(LENET).get("TORCHINDUCTOR_COMPILE_THREADS") == workers
+
+
 def test_a_row_is_measured_with_the_variables_of_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[Any, ...]] = []
 

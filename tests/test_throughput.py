@@ -84,6 +84,7 @@ def test_what_the_headline_is_worth_is_said_beside_it(ledger: Ledger, make_timin
     assert "11.00 times as fast. In 3 sessions it was 10.00 to 12.00 times. One and the same configuration took up to 1.0 % longer" in line
     assert line.endswith("Matrix products: 200 GFLOP/s in float32 and 800 GFLOP/s in bfloat16.")
     assert "sessions it was" not in page(ledger, whole[0])
+    assert "sessions it was" not in page(ledger, *(make_session(make_timing("resnet50", 1.0)) for _ in range(2)))
 
 
 def test_a_ratio_without_an_interval_says_so(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:

@@ -36,18 +36,30 @@ def test_sessions_stand_together_by_hardware_and_device_and_cpus_come_first(make
     assert places[1].stem("rates") == "throughput-testor-9-2-cores-cpu-rates"
 
 
-def test_the_last_session_that_timed_a_configuration_counts(make_timing: Make, make_session: MakeSession) -> None:
+def test_the_quietest_session_that_timed_a_configuration_counts(make_timing: Make, make_session: MakeSession) -> None:
+    quiet = make_session(make_timing(seconds=0.5), same=(make_timing("alexnet", 1.0), make_timing("alexnet", 1.005)))
+    usual, unknown = make_session(make_timing(seconds=0.4), make_timing("vgg-a")), make_session(make_timing(seconds=0.3), same=())
+    place = place_of(quiet, usual, unknown)
+    assert {its.network: row.number for its, row in place.counting.items()} == {"resnet18": 1, "vgg-a": 2}
+    assert place.merged.floor == pytest.approx(0.01), "of the sessions that count"
+    assert place_of(usual, unknown, quiet).counting.keys() == place.counting.keys()
+
+
+def test_of_sessions_that_are_as_quiet_the_last_counts(make_timing: Make, make_session: MakeSession) -> None:
     first = make_session(make_timing(seconds=0.5), make_timing("vgg-d", 1.0), make_timing("vgg-e", outcome="failed"))
     second = make_session(make_timing(seconds=0.4), make_timing("vgg-d", outcome="failed"), make_timing("vgg-e", outcome="failed"))
     place = place_of(first, second)
-    assert {its.network: (row.timing.median, row.number) for its, row in place.latest.items()} == {"resnet18": (0.4, 2), "vgg-d": (1.0, 1)}
+    assert {its.network: (row.timing.median, row.number) for its, row in place.counting.items()} == {
+        "resnet18": (0.4, 2),
+        "vgg-d": (1.0, 1),
+    }
     assert [(row.configuration.network, row.number) for row in place.never_timed] == [("vgg-e", 2)]
     assert len(place.rows) == 6, "all rows are still there"
 
 
 def test_a_row_that_got_little_time_gives_way(make_timing: Make, make_session: MakeSession) -> None:
     place = place_of(make_session(make_timing(seconds=0.5)), make_session(make_timing(seconds=0.4, glanced=True)))
-    assert [row.timing.median for row in place.latest.values()] == [0.5]
+    assert [row.timing.median for row in place.counting.values()] == [0.5]
 
 
 def test_a_share_is_of_the_rows_own_session(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
@@ -57,7 +69,7 @@ def test_a_share_is_of_the_rows_own_session(ledger: Ledger, make_timing: Make, m
         for roof in slow.roofs
     )
     fast = make_session(make_timing("resnet18", 1.0), roofs=roofs)
-    rows = {its.network: row for its, row in place_of(slow, fast).latest.items()}
+    rows = {its.network: row for its, row in place_of(slow, fast).counting.items()}
     assert rows["resnet50"].share(ledger) == pytest.approx(2 * 8 * 3_857_973_248 / 2e11)
     assert rows["resnet18"].share(ledger) == pytest.approx(2 * 8 * 1_794_805_760 / 4e11)
     assert place_of(slow, fast).roofs(2)["float32"] == 4e11, "the figure's roof is the highest"
@@ -96,8 +108,8 @@ def test_a_speed_up_is_of_one_session_where_that_has_both_rows(ledger: Ledger, m
 
 
 def test_the_floor_between_sessions_is_of_all_their_runs(make_timing: Make, make_session: MakeSession) -> None:
-    first, other = make_session(same=(make_timing(seconds=0.5),)), make_timing(seconds=0.1, batch=4)
-    place = place_of(first, make_session(same=(make_timing(seconds=0.6), other)))
+    first, other = make_session(make_timing("vgg-a"), same=(make_timing(seconds=0.5),)), make_timing(seconds=0.1, batch=4)
+    place = place_of(first, make_session(make_timing("vgg-b"), same=(make_timing(seconds=0.6), other)))
     assert [session.floor for session in place.sessions] == [None, None]
     assert place.merged.floor == pytest.approx(0.2)
 
@@ -124,14 +136,14 @@ def test_a_network_that_no_paper_has_is_in_no_pair(ledger: Ledger, make_timing: 
 )
 def test_below_the_noise_floor_there_is_no_difference(make_timing: Make, make_session: MakeSession, seconds: float, words: str) -> None:
     place = place_of(make_session(make_timing(), make_timing(seconds=seconds, **FAST)))
-    slow, fast = place.latest.values()
+    slow, fast = place.counting.values()
     assert times(slow, fast) == words
     assert is_step(slow, fast) is (words != "no difference")
 
 
 def test_of_two_sessions_the_larger_floor_counts(make_timing: Make, make_session: MakeSession) -> None:
     noisy = tuple(make_timing(seconds=seconds) for seconds in (0.5, 0.6))
-    slow, fast = place_of(make_session(make_timing()), make_session(make_timing(seconds=0.45, **FAST), same=noisy)).latest.values()
+    slow, fast = place_of(make_session(make_timing()), make_session(make_timing(seconds=0.45, **FAST), same=noisy)).counting.values()
     assert times(slow, fast) == times(fast, slow) == "no difference"
 
 

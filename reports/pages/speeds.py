@@ -8,7 +8,7 @@ from reports import wording
 from reports.markdown import code, folded, link, picture, remake, table, text
 from reports.pages.timings import HEADS, HEADS_MORE, bench_command, milli, row_cells, session_cells, session_heads
 from reports.plotted import alt_text, data_of_ladder, data_of_rates, data_of_roofline
-from reports.timed import TASKS, Pair, Place, Row, about_batch, giga, times_cell
+from reports.timed import TASKS, Pair, Place, Row, about_batch, giga, noise, times_cell
 from repro.records import folder_of
 from repro.tables import Ledger
 from repro.throughput.doubt import Doubt, doubts, doubts_between, mistaken, percent
@@ -215,7 +215,8 @@ def _broken(doubt: Doubt) -> str:
 
 
 def _mistakes(place: Place) -> Iterator[str]:
-    found = {each.name: (each, session.floor) for session in place.sessions for each in session.mistakes}  # the last session's
+    quietest_last = sorted(place.sessions, key=noise, reverse=True)
+    found = {each.name: (each, session.floor) for session in quietest_last for each in session.mistakes}
     if not found:
         return
     yield "### Wrong timers"

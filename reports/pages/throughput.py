@@ -15,7 +15,7 @@ from repro.tables import Ledger
 from repro.throughput.crossover import Crossover, find_crossover
 from repro.throughput.doubt import MOST_OTHERS, MOST_VARIATION, NO_DIFFERENCE, percent
 from repro.throughput.steps import CLIMBED
-from repro.throughput.timing import FLOPS_PER_MAC, HALF_WIDTH
+from repro.throughput.timing import FLOPS_PER_MAC, HALF_WIDTH, larger_floor
 
 TITLE = "How fast the networks run"
 ABOUT = "Images a second, roofline and speed-ups, measured here; the doubts beside the numbers; the days that each paper's recipe takes."
@@ -24,7 +24,8 @@ NO_GPU = f"A GPU, and the batch from which on it is faster than a CPU: not measu
 LEAD = f"""\
 Images are noise that lies ready in memory: loading and decoding them isn't timed. *Eager float32* is what a beginner's code does: \
 float32, NCHW, nothing compiled, all threads. On an NVIDIA GPU torch would let its convolutions round to TF32, which is a dtype of its own \
-here. *Fastest* is the fastest of the ways that were timed at the same batch. Every row of every record stands in \
+here. *Fastest* is the fastest of the ways that were timed at the same batch; where several sessions timed \
+the same, the one with the smallest noise floor counts. Every row of every record stands in \
 {link("Every timing", "timings.md")}."""
 METHOD = "\n".join(
     (
@@ -105,8 +106,8 @@ def _in_all(place: Place, pair: Pair) -> str:
 
 
 def _noise(pair: Pair) -> str:
-    floor = pair.best.session.floor
-    return "" if floor is None else f" One and the same configuration took up to {percent(floor)} longer at another moment of that session."
+    floor = larger_floor(pair.base.session, pair.best.session)
+    return "" if floor is None else f" One and the same configuration took up to {percent(floor)} longer at another moment."
 
 
 def _of_roofs(place: Place, pair: Pair) -> str:
@@ -232,6 +233,6 @@ def _crossings(places: tuple[Place, ...], ledger: Ledger) -> Iterator[Crossover]
     for cpu in (place for place in places if place.device == "cpu"):
         for gpu in (place for place in places if place.device != "cpu" and place.source == cpu.source):
             for task in TASKS:
-                ours, theirs = ({its.network for its in place.latest if its.task == task} for place in (cpu, gpu))
+                ours, theirs = ({its.network for its in place.counting if its.task == task} for place in (cpu, gpu))
                 for name in (name for name in ledger.networks if name in ours & theirs):
                     yield find_crossover(cpu.merged, gpu.merged, name, task, (cpu.machine, gpu.machine))
