@@ -79,9 +79,12 @@ def test_within_noise_nothing_is_faster(ledger: Ledger, make_timing: Make, make_
 
 def test_what_the_headline_is_worth_is_said_beside_it(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
     whole = [make_session(make_timing("resnet50", slow), make_timing("resnet50", 0.1, **FAST)) for slow in (1.2, 1.0, 1.1)]
-    written = page(ledger, *whole, make_session(make_timing("resnet50", 3.0)))
+    slow_day = make_session(make_timing("resnet50", 3.0), same=(make_timing("resnet34-c", 0.5), make_timing("resnet34-c", 0.6)))
+    written = page(ledger, *whole, slow_day)
     (line,) = (line for line in written.splitlines() if line.startswith("**Testor"))
-    assert "11.00 times as fast. In 3 sessions it was 10.00 to 12.00 times. One and the same configuration took up to 1.0 % longer" in line
+    assert "11.00 times as fast. In 3 sessions it was 10.00 to 12.00 times. Meanwhile one and the same configuration took up to " in line
+    assert "up to 1.0 % longer at another moment, and up to 20.0 % in another session." in line
+    assert "at another moment. Matrix" in page(ledger, *whole)
     assert line.endswith("Matrix products: 200 GFLOP/s in float32 and 800 GFLOP/s in bfloat16.")
     assert "sessions it was" not in page(ledger, whole[0])
     assert "sessions it was" not in page(ledger, *(make_session(make_timing("resnet50", 1.0)) for _ in range(2)))

@@ -92,7 +92,7 @@ def _in_short(place: Place, ledger: Ledger) -> Iterator[str]:
         yield (
             f"**{text(place.name)}**: {pair.network} takes {milli(slow)} ms an image in eager float32 ({about_batch(pair.base)}) and "
             f"{milli(fast)} ms as {pair.best.configuration.how}: {_speed(pair)}."
-            f"{_in_all(place, pair)}{_noise(pair)}{_of_roofs(place, pair)}"
+            f"{_in_all(place, pair)}{_noise(place, pair)}{_of_roofs(place, pair)}"
         )
 
 
@@ -105,9 +105,12 @@ def _in_all(place: Place, pair: Pair) -> str:
     return f" In {len(ratios)} sessions it was {ratios[0]:.2f} to {ratios[-1]:.2f} times." if len(ratios) > 1 else ""
 
 
-def _noise(pair: Pair) -> str:
-    floor = larger_floor(pair.base.session, pair.best.session)
-    return "" if floor is None else f" One and the same configuration took up to {percent(floor)} longer at another moment."
+def _noise(place: Place, pair: Pair) -> str:
+    own, overall = larger_floor(pair.base.session, pair.best.session), larger_floor(*place.sessions)
+    if own is None or overall is None:
+        return ""
+    elsewhere = f", and up to {percent(overall)} in another session" if overall > own else ""
+    return f" Meanwhile one and the same configuration took up to {percent(own)} longer at another moment{elsewhere}."
 
 
 def _of_roofs(place: Place, pair: Pair) -> str:
