@@ -170,6 +170,7 @@ def _sessions(place: Place) -> Iterator[str]:
     yield table(
         [*heads, "noise floor >", "from, ms/batch", "code"], (_session(place, number) for number in range(1, len(place.sessions) + 1))
     )
+    yield remake(bench_command(place), "repro report")
     yield (
         f"Where ±{100 * HALF_WIDTH:.0f} % wasn't reached, more time for each row ({code('--time-limit')}) brings it nearer. Why a row is "
         f"flagged is in {link('Every timing', 'timings.md')}."
