@@ -127,7 +127,7 @@ def test_a_row_without_an_interval_is_the_fastest_only_beyond_the_floor(make_tim
     assert fastest([few, sure, batch_1], 0.05) is sure
     assert fastest([few, sure], 0.01) is few
     assert fastest([few, sure]) is few, "without a floor any difference is one"
-    assert fastest([few, batch_1], 0.05) is few, "another batch is another question"
+    assert fastest([few, batch_1, make_timing(seconds=0.4, batch=4)], 0.05) is few, "another batch is another question"
 
 
 def test_the_baseline_is_eager_float32_on_the_most_threads(make_timing: MakeTiming) -> None:

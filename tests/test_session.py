@@ -309,7 +309,8 @@ def test_the_fastest_is_what_the_costs_say(invented: Machine, make_plan: MakePla
 
 
 def test_limits_and_the_bar_to_beat_are_passed_on(invented: Machine, make_plan: MakePlan) -> None:
-    finish(make_plan(limit=3.0, patience=7.0, batch=5), invented)
+    finish(make_plan(limit=3.0, patience=7.0, batch=5, roof_limit=0.2), invented)
+    assert invented.roofs[0]["limit"] == 0.2
     assert {(limit, patience) for limit, patience, _ in invented.limits} == {(3.0, 7.0)}
     assert invented.limits[0][2] is None
     assert invented.limits[1][2] == pytest.approx(1.0)

@@ -188,6 +188,10 @@ def test_wrong_timers_have_a_factor_or_a_reason(ledger: Ledger, make_timing: Mak
     )
     written = page(ledger, make_session(make_timing(), mistakes=mistakes))
     assert row_of(written, "one cold call")[2:] == ["100", "250", "2.5", ""]
+    noisy = make_session(make_timing(), mistakes=(mistakes[0].model_copy(update={"wrong": 0.3}),), same=())
+    assert row_of(page(ledger, make_session(make_timing(), mistakes=mistakes), noisy), "one cold call")[4] == "2.5", (
+        "the quietest session's"
+    )
     assert row_of(written, "no warm-up")[-2:] == ["no difference", ""]
     assert row_of(written, "no synchronisation")[2:] == ["", "", "", "needs another device"]
 

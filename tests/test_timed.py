@@ -39,7 +39,8 @@ def test_sessions_stand_together_by_hardware_and_device_and_cpus_come_first(make
 def test_the_quietest_session_that_timed_a_configuration_counts(make_timing: Make, make_session: MakeSession) -> None:
     quiet = make_session(make_timing(seconds=0.5), same=(make_timing("alexnet", 1.0), make_timing("alexnet", 1.005)))
     usual, unknown = make_session(make_timing(seconds=0.4), make_timing("vgg-a")), make_session(make_timing(seconds=0.3), same=())
-    place = place_of(quiet, usual, unknown)
+    noisy = make_session(make_timing(), same=(make_timing("alexnet", 1.0), make_timing("alexnet", 1.5)))
+    place = place_of(quiet, usual, unknown, noisy)
     assert {its.network: row.number for its, row in place.counting.items()} == {"resnet18": 1, "vgg-a": 2}
     assert place.merged.floor == pytest.approx(0.01), "of the sessions that count"
     assert place_of(usual, unknown, quiet).counting.keys() == place.counting.keys()
@@ -167,6 +168,8 @@ def test_the_ladder_adds_one_thing_at_a_time(ledger: Ledger, make_timing: Make, 
 def test_the_ladder_is_of_the_session_that_climbed_most_of_it(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
     whole, slow_day = make_session(*climb(make_timing, "bfloat16")), make_session(make_timing("resnet50", 3.0))
     assert {step.row.number for step in place_of(slow_day, whole, slow_day).ladder("inference", ledger)} == {2}
+    quiet = make_session(*climb(make_timing, "bfloat16"), same=(make_timing("alexnet", 1.0), make_timing("alexnet", 1.001)))
+    assert {step.row.number for step in place_of(quiet, whole).ladder("inference", ledger)} == {1}, "the quietest of equals"
     start, rest = (make_session(*part) for rows in [climb(make_timing, "bfloat16")] for part in (rows[:2], rows[2:]))
     assert [step.row.number for step in place_of(start, rest).ladder("inference", ledger)] == [1, 1, 2, 2, 2], "one that went on"
 
