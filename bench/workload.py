@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.overrides import TorchFunctionMode
 
 from repro.building import build
-from repro.tables import load_ledger
+from repro.tables import Network, load_ledger
 from repro.throughput.timing import Configuration
 from repro.training import initialise
 
@@ -23,13 +24,28 @@ def prepare(configuration: Configuration) -> Callable[[], object]:
     torch.set_num_threads(configuration.threads)
     use_tf32(configuration.dtype == "tf32")
     torch.backends.cudnn.benchmark = True  # in every row, so that two of them differ in what they say
-    network = load_ledger().network(configuration.network)
-    built = build(network)
-    initialise(built, 0)
+    built = make(load_ledger().network(configuration.network))
     kind = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}[configuration.layout]
     net = cast(nn.Module, built.to(device=configuration.device, memory_format=kind))  # type: ignore[call-overload]
     images = make_images(configuration).to(configuration.device)
     return _inference(net, images, configuration) if configuration.task == "inference" else _training(net, images, configuration)
+
+
+def make(network: Network) -> nn.Module:
+    """The network with its weights drawn once, and not by torch before, which takes a second for VGG."""
+    with Undrawn():
+        net = build(network)
+    initialise(net, 0)
+    return net
+
+
+class Undrawn(TorchFunctionMode):
+    """Convolutions and linear layers begin with whatever is in memory."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in (nn.init.kaiming_uniform_, nn.init.uniform_):
+            return kwargs["tensor"]
+        return function(*args, **(kwargs or {}))
 
 
 def use_device(device: str) -> None:

@@ -151,10 +151,7 @@ def initialise(net: nn.Module, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            weight = torch.empty(module.weight.shape)
-            nn.init.kaiming_normal_(weight, generator=generator)
-            with torch.no_grad():
-                module.weight.copy_(weight)
+            nn.init.kaiming_normal_(module.weight, generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 

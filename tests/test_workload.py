@@ -10,9 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from bench import jobs, workload
-from bench.workload import make_images, prepare, use_tf32
+from bench.workload import make, make_images, prepare, use_tf32
 from repro import machine
+from repro.building import build
+from repro.tables import load_ledger
 from repro.throughput.timing import Configuration, DType, Layout, Task
+from repro.training import initialise
 
 DTYPES: tuple[DType, ...] = ("float32", "bfloat16", "float16")
 LAYOUTS: tuple[Layout, ...] = ("contiguous", "channels_last")
@@ -92,6 +95,27 @@ def test_images_are_noise_of_the_networks_size_in_the_dtype_that_the_device_gets
     assert (inference.dtype, training.dtype) == (workload.DTYPES[dtype], torch.float32), "autocast casts them"
     assert 0.9 < float(training.std()) < 1.1
     assert training.equal(make_images(configure("resnet20", "training", dtype=dtype))), "the same noise each time"
+
+
+@pytest.mark.parametrize("network", ["lenet5", "resnet20", "alexnet"])
+def test_weights_are_those_of_a_network_that_torch_initialised_before(network: str) -> None:
+    """Memory that nobody has written to is NaN here."""
+    row = load_ledger().network(network)
+    torch.use_deterministic_algorithms(True)
+    try:
+        made = make(row).state_dict()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    expected = build(row)
+    initialise(expected, 0)
+    for name, tensor in expected.state_dict().items():
+        assert made[name].equal(tensor), name
+
+
+def test_torch_does_not_draw_what_is_drawn_again() -> None:
+    before = torch.get_rng_state()
+    make(load_ledger().network("lenet5"))
+    assert torch.get_rng_state().equal(before), "the weights come from a generator of their own"
 
 
 def trains(built: list[nn.Module], losses: list[Tensor], configuration: Configuration, steps: int) -> None:
