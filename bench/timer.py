@@ -2,7 +2,8 @@
 
 A sample is a block of calls, with the device synchronised at both edges; it has so many calls that they took at least 100 ms at the end of
 the warm-up. The warm-up ends when the median is flat, and the blocks that show it are the first samples: in a simulation with noise of 0.5
-to 5 % the interval holds the true median as often as without them.
+to 5 % the interval holds the true median as often as without them. Where half of the limit is over after a block or two, nobody can see
+whether it's flat, and the last of them is a sample: it's as warm as the next.
 Sampling ends when the half-width of the median's 95 % interval is within 2 % of the median, or at the time limit, with six blocks at least.
 """
 
@@ -37,12 +38,12 @@ FEWEST, MOST_LIMITS = 6, 8.0
 @dataclass(frozen=True, slots=True)
 class Samples:
     """``seconds`` a call, one number a block of ``calls`` calls. ``warm_up`` counts the calls before, the first one included; ``flat``
-    says whether it ended with a median that was flat, and not with its time."""
+    says whether it ended with a median that was flat, and not with its time; None where that was over before anybody could see it."""
 
     seconds: tuple[float, ...]
     calls: int
     warm_up: int
-    flat: bool
+    flat: bool | None
     first_call: float
     reached: bool
     glanced: bool
@@ -72,7 +73,7 @@ def measure(
         calls, warm_up, warm, flat = _warm_up(call, time_block, end if beat == math.inf else min(end, start + 2 * GLANCE))
         glanced = statistics.median(warm) > 1.1 * beat
         end, last = (min(end, start + GLANCE), 0.0) if glanced else (end, start + MOST_LIMITS * limit)
-        seconds = list(warm) if flat else []
+        seconds = list(warm) if flat else warm[-1:] if flat is None else []
         warm_up -= calls * len(seconds)
         reached = False
         while not seconds or (
@@ -90,9 +91,9 @@ def measure(
 
 def _warm_up(
     call: Callable[[], object], time_block: Callable[[Callable[[], object], int], float], end: float
-) -> tuple[int, int, list[float], bool]:
+) -> tuple[int, int, list[float], bool | None]:
     """Blocks until they are long enough and their median is flat, or half of the time is over: calls a block, calls in all, the last
-    blocks, in seconds a call, and whether their median is flat."""
+    blocks, in seconds a call, and whether their median is flat, or None where they are too few to see it."""
     half = (time.perf_counter() + end) / 2
     calls, total, blocks = 1, 0, list[float]()
     while True:
@@ -104,7 +105,7 @@ def _warm_up(
             blocks.append(took / calls)
             last = blocks[-WINDOW:]
             before = statistics.median(blocks[-WINDOW - 1 : -1] or [math.inf])
-            flat = len(blocks) > WINDOW and abs(statistics.median(last) / before - 1) <= FLAT
+            flat = abs(statistics.median(last) / before - 1) <= FLAT if len(blocks) > WINDOW else None
             if flat or time.perf_counter() + took > half:
                 return calls, total, last, flat
 

@@ -242,7 +242,7 @@ def test_a_row_that_is_killed_is_a_failed_one() -> None:
     def started() -> Iterator[psutil.Process]:
         for child in psutil.Process().children():
             try:
-                if child.pid not in before and "bench.child" in child.cmdline():
+                if child.pid not in before and "bench.child" in " ".join(child.cmdline()):
                     yield child
             except psutil.NoSuchProcess:
                 continue
