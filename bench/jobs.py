@@ -20,6 +20,7 @@ import psutil
 import torch
 
 from bench.search import half_dtypes
+from bench.timer import MOST_LIMITS
 from repro import machine
 from repro.throughput.timing import Configuration, DType, Timing
 
@@ -43,7 +44,7 @@ def time_in_process(configuration: Configuration, limit: float, patience: float 
     if (reason := impossible(configuration)) is not None:
         return Timing(configuration=configuration, outcome="failed", reason=reason)
     task = {"configuration": configuration.model_dump(), "limit": limit, "beat": beat}
-    ended = run_module("bench.child", json.dumps(task), variables(configuration), limit + patience)
+    ended = run_module("bench.child", json.dumps(task), variables(configuration), MOST_LIMITS * limit + patience)
     known = {"configuration": configuration, "others": ended.others, "spent": ended.spent}
     if ended.reason is not None:
         return Timing.model_validate(known | {"outcome": "failed", "reason": ended.reason})

@@ -71,14 +71,17 @@ class Plan:
 
 @dataclass
 class Bench:
-    """A session that runs. ``tell`` is given a line for each thing that begins or ends. ``timed``: rows that needn't be timed any more;
-    ``old``: earlier sessions of this machine, which say what to try first, even where everything is timed anew."""
+    """A session that runs. ``tell`` is given a line for each thing that begins or ends. ``timed``: rows that needn't be timed any more.
+    ``earlier``: the names of the files of those that other sessions timed; ``taken``: of those that were asked for. ``old``: earlier
+    sessions of this machine, which say what to try first, even where everything is timed anew."""
 
     plan: Plan
     tell: Callable[[str], None]
     session: Session
     path: Path | None = None
     timed: dict[Configuration, Timing] = field(default_factory=dict)
+    earlier: dict[Configuration, str] = field(default_factory=dict)
+    taken: dict[Configuration, str] = field(default_factory=dict)
     roofless: set[int] = field(default_factory=set)
     same_at: float = -math.inf
     old: tuple[Session, ...] = ()
@@ -88,6 +91,9 @@ class Bench:
         it isn't asked whether it beats another."""
         known = self.timed.get(configuration)
         if known is not None and (beat is not None or known.reached or not known.is_timed or not known.glanced):
+            if configuration in self.earlier and configuration not in self.taken:
+                self.taken[configuration] = self.earlier[configuration]
+                self.tell(f"{configuration.label}: {line(known)}, timed before, in {self.earlier[configuration]}")
             return known
         if configuration == self.same:
             self.same_at = time.monotonic()
@@ -95,6 +101,7 @@ class Bench:
         self.tell(f"{configuration.label} ...")
         timing = jobs.time_in_process(configuration, self.plan.limit, self.plan.patience, beat)
         self.timed[configuration] = timing
+        self.earlier.pop(configuration, None)
         self.tell(f"  {line(timing)}")
         rows = tuple(row for row in self.session.rows if row.configuration != configuration)
         self._save(rows=(*rows, timing))
@@ -160,9 +167,11 @@ def begin(plan: Plan, tell: Callable[[str], None]) -> Bench:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):  # whether it can be written, before minutes are spent
         pass
-    bench.old = tuple(old for old in load_sessions(plan.records) if old.origin == session.origin)
+    bench.old = tuple(old for old in load_sessions(plan.records, environment.hardware) if old.origin == session.origin)
     for old in () if plan.again else bench.old:
-        bench.timed |= {row.configuration: row for row in old.rows if row.is_timed}
+        rows = {row.configuration: row for row in old.rows if row.is_timed}
+        bench.timed |= rows
+        bench.earlier |= dict.fromkeys(rows, old.file)
     return bench
 
 
@@ -212,7 +221,9 @@ def _search(bench: Bench, base: Timing, compiler: bool, seconds: float) -> None:
     timed = [timing for timing in tried if timing.is_timed]
     if timed:
         best = min(timed, key=lambda timing: timing.median)
-        bench.tell(f"  fastest of {len({timing.configuration for timing in tried})}: {best.configuration.how}{_left(untried)}")
+        count = len({timing.configuration for timing in tried})
+        mixed = ", some of them timed before" if any(timing.configuration in bench.taken for timing in tried) else ""
+        bench.tell(f"  fastest of {count}{mixed}: {best.configuration.how}{_left(untried)}")
 
 
 def _left(untried: Iterable[Configuration]) -> str:
@@ -241,7 +252,7 @@ def _by_roof(bench: Bench, threads: int) -> list[DType]:
 
 
 def _gains(bench: Bench, task: Task) -> dict[Way, float]:
-    return search.gains_of([*(session.rows for session in bench.old), bench.timed.values()], task)
+    return search.gains_of([session.rows for session in (*bench.old, bench.session)], task)
 
 
 def line(timing: Timing) -> str:

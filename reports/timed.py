@@ -40,6 +40,12 @@ class Row:
         """Whether there is something to know about it."""
         return bool(flags(self.timing))
 
+    @property
+    def doubt(self) -> float:
+        """The standard error of its median, relative to it: within its process by its interval, and from process to process by the A/A
+        run of its session. Infinite where one of both isn't known, and then no reason to prefer it."""
+        return math.hypot(self.timing.half_width / 1.96, self.session.drift)
+
     def share(self, ledger: Ledger) -> float | None:
         """What part of its own session's roof it reaches."""
         return self.session.share(self.timing, ledger)
@@ -116,9 +122,9 @@ class Place:
 
     @functools.cached_property
     def counting(self) -> dict[Configuration, Row]:
-        """The rows that count: of each configuration that of the quietest session; one that got little time, only where no other has."""
+        """The rows that count: of each configuration the surest; one that got little time, only where no other has."""
         timed = [row for row in self.rows if row.timing.is_timed]
-        return {row.configuration: row for row in sorted(timed, key=lambda row: (not row.timing.glanced, -noise(row.session)))}
+        return {row.configuration: row for row in sorted(timed, key=lambda row: (not row.timing.glanced, -row.doubt, row.number))}
 
     def beside(self, configuration: Configuration, session: Session) -> Row | None:
         """The row of a configuration that is held against rows of a session: that session's own, since a machine is slower on some days,
@@ -162,7 +168,8 @@ class Place:
         ]
 
     def _pair(self, base: Timing, rows: list[Timing]) -> Pair:
-        best = self.counting[(fastest(rows, self.merged.floor) or base).configuration]
+        found = fastest(rows, lambda *both: larger_floor(*(self.counting[row.configuration].session for row in both)))
+        best = self.counting[(found or base).configuration]
         others = (self.counting[row.configuration] for row in rows if row.configuration != best.configuration)
         alike = sum(not is_step(best, other) for other in others)
         return Pair(self.beside(base.configuration, best.session) or best, best, len(rows), alike)
@@ -178,14 +185,14 @@ class Place:
 
     def ladder(self, task: Task, ledger: Ledger) -> list[Step]:
         """The steps of :data:`CLIMBED` that were timed, at the batch and threads of its pair; empty where there is no pair. They are of
-        the session that timed most of them, the quietest of equals, as far as it did."""
+        the session that timed most of them, that with the least drift of equals, as far as it did."""
         pair = next((pair for pair in self.pairs(task, ledger) if pair.network == CLIMBED), None)
         if pair is None:
             return []
         wanted, steps = ladder(pair.base.configuration), []
         its = {configuration for _, configuration in wanted}
         timed = Counter(row.number for row in self.rows if row.timing.is_timed and row.configuration in its)
-        session = self.sessions[max(timed, key=lambda number: (timed[number], -noise(self.sessions[number - 1]), number)) - 1]
+        session = self.sessions[max(timed, key=lambda number: (timed[number], -self.sessions[number - 1].drift, number)) - 1]
         for name, configuration in wanted:
             row = self.beside(configuration, session)
             if row is None:  # a step that is missing isn't skipped: the next would be two steps
@@ -203,11 +210,6 @@ class Place:
     def copy_rate(self, threads: int) -> float | None:
         """Bytes a second with so many threads: the best of all sessions."""
         return max(filter(None, (session.copy_rate(threads) for session in self.sessions)), default=None)
-
-
-def noise(session: Session) -> float:
-    """The noise floor; infinite where none was measured."""
-    return math.inf if session.floor is None else session.floor
 
 
 def places_of(sessions: Iterable[Session]) -> tuple[Place, ...]:

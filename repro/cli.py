@@ -265,7 +265,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             raise KeyboardInterrupt
     except typer.TyperException as error:
         lines = error.format_message().replace("Value error, ", "").splitlines()
-        _say(f"{' '.join(line.strip() for line in lines)} (see `repro --help`)")
+        context = getattr(error, "ctx", None)
+        command = f" {context.info_name}" if context is not None and context.parent is not None else ""
+        _say(f"{' '.join(line.strip() for line in lines)} (see `repro{command} --help`)")
         code = 2
     except ReproError as error:
         _say(str(error))

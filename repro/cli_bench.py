@@ -104,9 +104,23 @@ def bench_(
     runs = [bench.session.begin(plan, _say) for plan in plans]
     with terminated_as_interrupt():
         for run in runs:
-            bench.session.run(run)
+            try:
+                bench.session.run(run)
+            except KeyboardInterrupt:
+                _say(_interrupted(run.session, run.path, again))
+                raise
     _print([(run.session, run.path) for run in runs], as_json)
+    for run in runs:
+        if run.path and run.taken:
+            _say(f"not timed again: {len(run.taken)} rows of {', '.join(sorted(set(run.taken.values())))}; --again times them anew")
     return None
+
+
+def _interrupted(session: Session, path: Path | None, again: bool) -> str:
+    if path is None:
+        return "interrupted before the first row"
+    rows = f"{len(session.rows)} row{'s are' if len(session.rows) != 1 else ' is'}"
+    return f"{rows} in {path.as_posix()}; the same command{' without --again' if again else ''} goes on from there"
 
 
 def _tasks(task: What, quick: bool) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ class CheckpointError(ReproError):
 
 def file_failure(error: OSError, unnamed: str) -> str:
     """One line for a file that can't be read or written; ``unnamed`` stands where the error names none."""
-    return f"{error.filename or unnamed}: {error.strerror}; free space or correct the permissions, then run it again"
+    return f"{error.filename or unnamed}: {error.strerror}; free space, correct the permissions or give another path, then run it again"
 
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:

@@ -39,7 +39,7 @@ def find_device(name: str) -> str:
     try:
         wanted = torch.device(name)
     except RuntimeError:
-        raise ReproError(f"--device {name}: not a name of a device; give auto, cpu, cuda, cuda:1, mps or xpu") from None
+        raise ReproError(f"--device {name}: not a name of a device; leave --device away, or give cpu, cuda, cuda:1, mps or xpu") from None
     if wanted.type != "cpu" and (there is None or there.type != wanted.type or (wanted.index or 0) >= torch.accelerator.device_count()):
         found = f"{torch.accelerator.device_count()} of type {there.type}" if there else "no accelerator"
         raise ReproError(f"--device {name}: this machine has {found}; leave --device away, or give cpu")

@@ -81,7 +81,7 @@ def save(tmp_path: Path) -> Callable[[str, Session], str]:
         (["--networks", "lenet5", "--time-limit", "inf"], "Invalid value for '--time-limit'"),
         (["--networks", "lenet5", "--budget", "inf"], "Invalid value for '--budget'"),
         (["--networks", "lenet5", "--budget", "-1"], "Invalid value for '--budget'"),
-        (["--networks", "lenet5", "--device", "nonsense"], "--device nonsense: not a name of a device; give "),
+        (["--networks", "lenet5", "--device", "nonsense"], "--device nonsense: not a name of a device; leave --device away"),
         (["--networks", "lenet5", "--device", "cuda"], "--device cuda: this machine has no accelerator; "),
         (["--compare", "missing.json", "missing.json"], "missing.json: no such file; expected a file of reports/records/*/timing/"),
         (["--compare", ".", "."], ".: no such file; "),
@@ -119,13 +119,16 @@ def test_bad_input_is_one_line_and_starts_nothing(
 
 
 def test_a_damaged_record_is_one_line_that_names_it(tmp_path: Path, capsys: pytest.CaptureFixture[str], timed: list[Configuration]) -> None:
-    (tmp_path / "testor" / "timing").mkdir(parents=True)
-    (tmp_path / "testor" / "timing" / "1.json").write_text('{"format": 1, "kind": "timing"', encoding="utf-8")
+    its = tmp_path / "testor-9-2-cores" / "timing"
+    its.mkdir(parents=True)
+    (its / "001.json").write_text('{"format": 1, "kind": "timing"', encoding="utf-8")
     assert run(*RUN, "--records", str(tmp_path)) == 2
     printed = capsys.readouterr()
-    assert printed.err.startswith(f"repro: {tmp_path / 'testor' / 'timing' / '1.json'}: ")
+    assert printed.err.startswith(f"repro: {its / '001.json'}: ")
     assert "remove the file or take it from git again" in printed.err
     assert timed == []
+    its.parent.rename(tmp_path / "another-machine")
+    assert run(*RUN, "--records", str(tmp_path)) == 0, "no row of it is asked for"
 
 
 def test_an_installed_copy_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -238,9 +241,17 @@ def test_an_interrupt_is_exit_code_130_and_one_line(
     assert run(*RUN, "--records", str(tmp_path)) == 130
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.endswith("repro: interrupted; what was written is whole\n")
     (path,) = tmp_path.glob("*/timing/*")
     assert len(read_session(path).rows) == 1
+    goes_on = f"1 row is in {path.as_posix()}; the same command goes on from there\n"
+    assert printed.err.endswith(f"{goes_on}repro: interrupted; what was written is whole\n")
+    assert run(*RUN, "--records", str(tmp_path), "--again") == 130
+    assert "002.json; the same command without --again goes on from there" in capsys.readouterr().err
+    assert run(*RUN, "--records", str(tmp_path)) == 130
+    assert "interrupted before the first row" in capsys.readouterr().err
+    monkeypatch.setattr(jobs, "time_in_process", time_in_process)
+    assert run(*RUN, "--records", str(tmp_path)) == 0
+    assert "not timed again: 1 rows of 002.json; --again times them anew\n" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- comparing and taking

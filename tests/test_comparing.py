@@ -16,12 +16,13 @@ def test_changes_above_the_floor_count(make_timing: MakeTiming, make_session: Ma
     after = make_session(make_timing("vgg-d", 0.4), make_timing("vgg-e", 0.6), make_timing("resnet18", 0.504), make_timing("resnet34"))
     comparison = compare(before, after)
     assert comparison.reason is None
-    assert comparison.notes == ()
+    assert comparison.notes == ("timed in both: 3 of 4 rows before, and of 4 after",)
     verdicts = {row.configuration.network: row.verdict for row in comparison.rows}
     assert verdicts == {"vgg-d": "faster", "vgg-e": "slower", "resnet18": "no difference"}
     assert [row.ratio for row in comparison.rows] == pytest.approx([0.8, 1.2, 1.008])
-    assert comparison_lines(comparison)[:2] == [
+    assert comparison_lines(comparison)[:3] == [
         "Testor 9, 2 cores: a difference counts above the noise floor of 1.0 % where the 95 % intervals don't overlap",
+        "timed in both: 3 of 4 rows before, and of 4 after",
         "vgg-d inference, cpu, batch 8, 2 threads: float32, NCHW, eager: 500 ms before, 400 ms after, x0.80: faster",
     ]
 
@@ -43,7 +44,7 @@ def test_a_change_of_the_code_is_not_taken_for_noise(make_timing: MakeTiming, ma
         comparison = compare(before, make_session(make_timing("resnet50", 0.608), same=runs[1], **change))
         assert [row.verdict for row in comparison.rows] == ["slower"]
         assert comparison.floor == pytest.approx(0.01)
-        assert comparison.notes[-1] == (
+        assert comparison.notes[-2] == (
             "the A/A run, resnet18 inference, cpu, batch 8, 2 threads: float32, NCHW, eager: 100 ms before, 130 ms after"
         )
     assert [row.verdict for row in compare(before, make_session(make_timing("resnet50", 0.608), same=runs[1])).rows] == ["no difference"]
@@ -70,13 +71,17 @@ def test_what_else_differs_is_noted(make_timing: MakeTiming, make_session: MakeS
     comparison = compare(before, after)
     assert comparison.notes == (
         "torch 2.9 before and 2.10 after: a difference may be torch's",
-        "no noise floor was measured: a difference may be noise",
+        "no noise floor was measured before: a difference may be noise",
+        "no noise floor was measured after: a difference may be noise",
+        "timed in both: 1 of 2 rows before, and of 1 after",
         "failed after, but not before: vgg-d inference, cpu, batch 8, 2 threads: float32, NCHW, eager",
     )
     assert [row.verdict for row in comparison.rows] == ["faster"]
     lines = comparison_lines(comparison)
     assert lines[0] == "Testor 9, 2 cores: a difference counts where the 95 % intervals don't overlap"
-    assert lines[1:4] == list(comparison.notes)
+    assert lines[1:6] == list(comparison.notes)
+    busy = make_session(make_timing(others=0.5))
+    assert compare(make_session(make_timing()), busy).notes[0] == "others used up to 50 % of the machine after"
 
 
 @pytest.mark.parametrize(

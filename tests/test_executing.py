@@ -56,7 +56,8 @@ def test_runs_side_by_side_end_with_a_record_or_with_one_line(tmp_path: Path) ->
     outcomes = run_side_by_side([good, bad], 2, lambda specification, now: told.append(now))
     assert [outcome.specification.title for outcome in outcomes] == ["resnet8 seed 0", "plain8 seed 0"]
     assert [outcome.failure for outcome in outcomes] == [
-        None, f"{tmp_path / 'file' / machine_folder()}: Not a directory; free space or correct the permissions, then run it again",
+        None, f"{tmp_path / 'file' / machine_folder()}: Not a directory; free space, correct the permissions or give another path, "
+        "then run it again",
     ]  # fmt: skip
     assert outcomes[0].record == find_record(good.records, good.key)
     assert [now.iteration for now in told if isinstance(now, Progress)].count(16) == 2
@@ -175,7 +176,7 @@ def test_a_full_disk_is_one_line_that_names_the_file(tmp_path: Path, monkeypatch
     folder = run.checkpoints if what == "checkpoint" else run.records
     assert words["failure"].startswith(str(folder))
     assert run.key in words["failure"]
-    assert words["failure"].endswith(": File too large; free space or correct the permissions, then run it again")
+    assert words["failure"].endswith(": File too large; free space, correct the permissions or give another path, then run it again")
     assert [path.name for path in run.checkpoints.iterdir()] == [f"digits-resnet8-seed0-{run.key}.lock"]
     assert [path for path in run.records.rglob("*") if path.is_file()] == []
 

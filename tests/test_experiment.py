@@ -163,7 +163,7 @@ BAD: list[tuple[list[str], str]] = [
     (["--seed", str(10**30)], "Invalid value for '--seed'"),
     (["--networks", ""], "unknown network ''; "),
     (["--networks", "plain20,resnet21"], "resnet21: 21 layers aren't 6n+2"),
-    (["--device", "gpu"], "--device gpu: not a name of a device; give auto, cpu, cuda, cuda:1, mps or xpu"),
+    (["--device", "gpu"], "--device gpu: not a name of a device; leave --device away, or give cpu, cuda, cuda:1, mps or xpu"),
     (["--device", "cuda:99"], "--device cuda:99: this machine has "),
     (["--size", "16"], "--size 16 is for folder:PATH"),
     (["--threads", "0"], "Invalid value for '--threads'"),

@@ -261,7 +261,7 @@ def test_a_row_that_is_killed_is_a_failed_one() -> None:
 
 
 def test_a_row_that_hangs_is_a_failed_one() -> None:
-    row = time_in_process(LENET, 0.1, patience=0.1)
+    row = time_in_process(LENET, 0.01, patience=0.1)
     assert (row.outcome, row.reason) == ("failed", "hung: it was ended after 0 seconds")
 
 
@@ -388,6 +388,6 @@ def test_a_row_is_measured_with_the_variables_of_its_configuration(monkeypatch: 
     keep = LENET.model_copy(update={"allocator": "keep"})
     row = time_in_process(keep, 20.0, 100.0, 0.25)
     ((module, text, environment, patience),) = asked
-    assert (module, environment, patience) == ("bench.child", variables(keep), 120.0)
+    assert (module, environment, patience) == ("bench.child", variables(keep), 260.0)
     assert json.loads(text) == {"configuration": keep.model_dump(), "limit": 20.0, "beat": 0.25}
     assert (row.outcome, row.seconds, row.others, row.spent) == ("timed", (0.5,), 0.25, 3.0)

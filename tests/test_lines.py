@@ -60,7 +60,7 @@ def test_the_fastest_has_its_ratio_and_its_share(make_timing: MakeTiming, make_s
     slow, fast, failed = make_timing(seconds=0.5), make_timing(seconds=0.25, **FAST), make_timing(dtype="float16", outcome="failed")
     assert result_of(make_session(slow, fast, failed), ledger) == [
         "resnet18 inference, batch 8: 32.0 images/s (bfloat16, channels last, compiled), 2.00 times the 16.0 of eager float32, "
-        f"{100 * SHARE:.0f} % of the roof, fastest of 3",
+        f"{100 * SHARE:.0f} % of the roof, fastest of 2",
         "  not timed: float16, NCHW, eager, 2 threads: out of memory",
     ]
 
@@ -71,6 +71,23 @@ def test_under_the_floor_there_is_no_ratio(
 ) -> None:
     (line,) = result_of(make_session(make_timing(seconds=0.5), make_timing(seconds=seconds, **FAST)), ledger)
     assert f", {words} of eager float32, " in line
+
+
+def test_a_row_without_an_interval_gives_way_within_the_floor(make_timing: MakeTiming, make_session: MakeSession, ledger: Ledger) -> None:
+    few = make_timing(seconds=(0.497, 0.497), **FAST)
+    (line,) = result_of(make_session(make_timing(seconds=0.5), few), ledger)
+    assert line.startswith("resnet18 inference, batch 8: 16.0 images/s (float32, NCHW, eager)")
+
+
+def test_a_share_above_the_roof_is_said_to_be_off(make_timing: MakeTiming, make_session: MakeSession, ledger: Ledger) -> None:
+    (line,) = result_of(make_session(make_timing(seconds=0.1435)), ledger)  # within the floor
+    assert "100 % of the roof, so that one of both is off" in line
+
+
+def test_where_noise_hides_most_it_is_said_what_to_do(make_timing: MakeTiming, make_session: MakeSession, ledger: Ledger) -> None:
+    for most, said in ((1.6, True), (1.4, False)):
+        lines = session_lines(make_session(make_timing(), same=(make_timing("alexnet", 1.0), make_timing("alexnet", most))), ledger)
+        assert any("delete this record" in line for line in lines) is said
 
 
 def test_eager_float32_is_compared_with_nothing_but_others(make_timing: MakeTiming, make_session: MakeSession, ledger: Ledger) -> None:

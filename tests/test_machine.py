@@ -63,7 +63,7 @@ def test_a_cpu_is_always_there() -> None:
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", ""])
 def test_a_word_that_names_no_device_is_refused(name: str) -> None:
-    with pytest.raises(ReproError, match="not a name of a device; give auto, cpu, cuda"):
+    with pytest.raises(ReproError, match="not a name of a device; leave --device away, or give cpu, cuda"):
         machine.find_device(name)
 
 

@@ -227,7 +227,8 @@ def test_where_every_row_is_known_nothing_is_timed_or_written(invented: Machine,
     assert (bench.path, bench.session.rows) == (None, ())
     assert (invented.rows, invented.roofs, invented.same) == ([], [], []), "neither the roof nor the noise either"
     assert [path.read_bytes() for path in saved(tmp_path)] == before
-    assert "fastest of 7: bfloat16, channels last, compiled, memory kept" in " ".join(said)
+    assert "fastest of 7, some of them timed before: bfloat16, channels last, compiled, memory kept" in " ".join(said)
+    assert sum(line.endswith(", timed before, in 001.json") for line in said) == len(bench.taken) >= 7
 
 
 def test_again_times_everything_anew_into_another_file(invented: Machine, make_plan: MakePlan, tmp_path: Path) -> None:

@@ -46,6 +46,24 @@ def test_the_quietest_session_that_timed_a_configuration_counts(make_timing: Mak
     assert place_of(usual, unknown, quiet).counting.keys() == place.counting.keys()
 
 
+def test_the_surest_row_counts_by_its_own_interval_too(make_timing: Make, make_session: MakeSession) -> None:
+    vague = make_session(
+        make_timing(seconds=(0.4, 0.5, 0.5, 0.5, 0.5, 0.6)), same=(make_timing("alexnet", 1.0), make_timing("alexnet", 1.01))
+    )
+    sure = make_session(make_timing(seconds=0.6), same=(make_timing("alexnet", 1.0), make_timing("alexnet", 1.03)))
+    assert [row.timing.median for row in place_of(sure, vague).counting.values()] == [0.6]
+    loud = make_session(make_timing(seconds=0.6), same=(make_timing("alexnet", 1.0), make_timing("alexnet", 1.5)))
+    assert [row.timing.median for row in place_of(vague, loud).counting.values()] == [0.5]
+
+
+def test_a_session_is_no_quieter_for_a_shorter_run(make_timing: Make, make_session: MakeSession) -> None:
+    swings = [1.0, 1.02, 0.98, 1.01, 0.99] * 2
+    short, long = (make_session(same=tuple(make_timing("alexnet", each) for each in swings[:count])) for count in (3, 10))
+    assert long.floor == pytest.approx(short.floor)
+    assert long.drift < short.drift
+    assert make_session(same=()).drift == float("inf")
+
+
 def test_of_sessions_that_are_as_quiet_the_last_counts(make_timing: Make, make_session: MakeSession) -> None:
     first = make_session(make_timing(seconds=0.5), make_timing("vgg-d", 1.0), make_timing("vgg-e", outcome="failed"))
     second = make_session(make_timing(seconds=0.4), make_timing("vgg-d", outcome="failed"), make_timing("vgg-e", outcome="failed"))
@@ -106,6 +124,15 @@ def test_a_speed_up_is_of_one_session_where_that_has_both_rows(ledger: Ledger, m
     assert (pair.base.number, pair.best.number) == (1, 2), "there is no other"
     (pair,) = place_of(good, make_session(make_timing(seconds=0.125))).pairs("inference", ledger)
     assert pair.rows == (pair.base,), "eager float32 is the fastest"
+
+
+def test_the_noise_of_a_session_hides_no_speed_up_of_another(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
+    both = make_session(make_timing(seconds=1.0), make_timing(seconds=(0.5, 0.5), **FAST))
+    noisy = make_session(make_timing("vgg-a"), same=(make_timing("alexnet", 1.0), make_timing("alexnet", 3.0)))
+    (pair, _) = place_of(both, noisy).pairs("inference", ledger)
+    assert (pair.words, pair.alike) == ("2.00 times", 0)
+    (pair, _) = place_of(make_session(*both.rows, same=noisy.same), noisy).pairs("inference", ledger)
+    assert pair.rows == (pair.base,), "its own does: a row without an interval gives way"
 
 
 def test_the_floor_between_sessions_is_of_all_their_runs(make_timing: Make, make_session: MakeSession) -> None:

@@ -174,9 +174,9 @@ def test_six_blocks_are_sampled_even_where_that_takes_longer_than_the_limit_but_
     found = measure(Call(clock, itertools.cycle([3.5, 4.5])), "cpu", 14.0)
     assert (len(found.seconds), found.reached) == (6, False)
     before = clock.now
-    found = measure(Call(clock, itertools.repeat(4.0)), "cpu", 1.0)
-    assert len(found.seconds) < 6
-    assert clock.now - before <= 4.0 + 8 * 1.0
+    found = measure(Call(clock, itertools.repeat(1.9)), "cpu", 1.0)
+    assert len(found.seconds) == 4
+    assert 1.9 + 6 * 1.0 < clock.now - before <= 1.9 + 8 * 1.0
 
 
 # ---------------------------------------------------------------- glances
@@ -194,6 +194,11 @@ def test_a_call_that_is_faster_or_about_as_fast_gets_all_the_time(clock: Clock, 
     samples = measure(Call(clock, swinging(0.2, 0.1)), "cpu", 100.0, beat=beat)
     assert not samples.glanced
     assert clock.now > 95.0
+
+
+def test_whether_it_is_slower_is_asked_of_the_median(clock: Clock) -> None:
+    costs = itertools.chain([9.0, 0.198, 0.198, 0.2005], itertools.repeat(0.2))  # the last two of the warm-up: 0.19925 in the median
+    assert measure(Call(clock, costs), "cpu", 100.0, beat=0.199 / 1.1).glanced
 
 
 def test_a_glance_waits_no_longer_for_warm_up_than_for_samples(clock: Clock) -> None:

@@ -130,6 +130,17 @@ def test_a_file_that_is_no_session_is_named_with_the_place(
     assert str(caught.value).startswith(f"{path}: {where}: ")
 
 
+@pytest.mark.parametrize("number", [math.inf, math.nan])
+def test_numbers_of_a_record_are_finite(make_session: MakeSession, make_timing: MakeTiming, number: float) -> None:
+    for changes in ({"first_call": number}, {"others": number}, {"transfer": number}):
+        with pytest.raises(ValidationError):
+            make_timing(**changes)
+    with pytest.raises(ValidationError):
+        make_session(copies=(), limit=number)
+    with pytest.raises(ValidationError):
+        make_timing(batch=10**400)
+
+
 def test_a_session_does_not_change(make_session: MakeSession) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         make_session().memory = 0

@@ -25,19 +25,21 @@ LEAD = f"""\
 Images are noise that lies ready in memory: loading and decoding them isn't timed. *Eager float32* is what a beginner's code does: \
 float32, NCHW, nothing compiled, all threads. On an NVIDIA GPU torch would let its convolutions round to TF32, which is a dtype of its own \
 here. *Fastest* is the fastest of the ways that were timed at the same batch; where several sessions timed \
-the same, the one with the smallest noise floor counts. Every row of every record stands in \
+the same, the surest row counts. Networks stand in the order of their MACs, those of large images first. Every row of every record \
+stands in \
 {link("Every timing", "timings.md")}."""
 METHOD = "\n".join(
     (
         "- A row is one configuration in a process of its own. A sample is a block of so many calls that they took at least 100 ms when "
         "it had warmed up. The time is the median of the blocks; ± is the half-width of its 95 % interval (order statistics) within that "
-        f"process, somewhat optimistic, since sampling ends as soon as it's ±{100 * HALF_WIDTH:.0f} %, or at a time limit, though seldom "
-        "before six blocks, without which there is no interval. What a search sees to be slower than another way is *only glanced at*: it "
-        "gets two seconds.",
+        "process, as if a block didn't depend on the one before. On a machine that is slower for seconds it does, and the interval is too "
+        f"narrow, the more so as sampling ends as soon as it's ±{100 * HALF_WIDTH:.0f} %, or at a time limit, though seldom before six "
+        "blocks, without which there is no interval. Hence the noise floor. What a search sees to be slower than another way is *only "
+        "glanced at*: it gets two seconds.",
         "- A *session* is one run of the timer; the time that it had and its record are listed with its machine. *Memory kept*: memory "
         "that was freed isn't returned to the system (settings of glibc on a CPU, expandable segments on CUDA).",
         "- *Ways timed* are the rows at that batch, eager float32 included; *as fast* is how many of them are no different from the "
-        "fastest, which is partly luck where there are some; *not tried* is what a search had no time for.",
+        "fastest: where there are some, it's luck which of them is called so; *not tried* is what a search had no time for.",
         "- The first call, which holds compiling and autotuning, has a column of its own and is in no rate. Compiled code stays on disk, "
         "so that a first call may be shorter in a later session. On CUDA, cuDNN chooses its algorithms by trying, in every row.",
         f"- FLOP/s count {FLOPS_PER_MAC} for each multiply-accumulate of the convolutions and fully connected layers, and "
@@ -48,7 +50,9 @@ METHOD = "\n".join(
         "- Peak memory is that of the whole process on a CPU, and the allocator's on a device.",
         "- The noise floor is the largest difference between medians of one and the same configuration, timed in new processes from the "
         "start of a session to its end (A/A): it holds what other processes, and other virtual machines of the host, do to a timing. What "
-        "differs by less, or whose intervals overlap, prints as *no difference*; without an interval the floor alone decides. Both rows of "
+        "differs by less, or whose intervals overlap, prints as *no difference*; without an interval the floor alone decides, and a row "
+        "without one isn't called the fastest where one with it is no different. *The surest row* of several sessions has the smallest "
+        "standard error, by its interval and by the standard deviation of its session's A/A run together. Both rows of "
         "a speed-up are of one session where that session has both; between rows of two sessions the floor is that of both A/A runs "
         "together.",
         f"- A row is flagged where its blocks vary by more than {100 * MOST_VARIATION:.0f} % (coefficient of variation), where "
@@ -92,7 +96,7 @@ def _in_short(place: Place, ledger: Ledger) -> Iterator[str]:
         yield (
             f"**{text(place.name)}**: {pair.network} takes {milli(slow)} ms an image in eager float32 ({about_batch(pair.base)}) and "
             f"{milli(fast)} ms as {pair.best.configuration.how}: {_speed(pair)}."
-            f"{_in_all(place, pair)}{_noise(place, pair)}{_of_roofs(place, pair)}"
+            f"{_in_all(place, pair)}{_noise(place, pair)}{_of_roofs(place, pair)}{_of_flags(place)}"
         )
 
 
@@ -116,7 +120,22 @@ def _noise(place: Place, pair: Pair) -> str:
 def _of_roofs(place: Place, pair: Pair) -> str:
     """The rates of matrix products, by which dtypes may be expected to differ."""
     roofs = place.roofs(pair.base.configuration.threads)
-    return f" Matrix products: {wording.joined([f'{giga(flops)} GFLOP/s in {dtype}' for dtype, flops in roofs.items()])}." if roofs else ""
+    if not roofs:
+        return ""
+    slow = [str(dtype) for dtype, flops in roofs.items() if flops < roofs.get("float32", 0)]
+    gains = f", so that {wording.joined(slow)} can't be expected to gain anything" if slow else ""
+    return f" Matrix products: {wording.joined([f'{giga(flops)} GFLOP/s in {dtype}' for dtype, flops in roofs.items()])}{gains}."
+
+
+def _of_flags(place: Place) -> str:
+    """How many rows aren't as sure as one would wish."""
+    timed = [row for row in place.rows if row.timing.is_timed]
+    flagged, vague = sum(row.is_flagged for row in timed), sum(not row.timing.reached for row in timed)
+    where = link("What may be wrong", f"#{anchor('What may be wrong')}")
+    return (
+        f" Of {wording.several(len(timed), 'row')}, {flagged:,d} are flagged; {vague:,d} of them since their median isn't known to "
+        f"±{100 * HALF_WIDTH:.0f} %, so that a difference counts only beyond the noise floor and the intervals. {where}."
+    )
 
 
 def _machines(places: tuple[Place, ...]) -> str:
@@ -160,7 +179,7 @@ def _range(percents: list[float]) -> str:
 
 def _not_timed(places: tuple[Place, ...], ledger: Ledger) -> Iterator[str]:
     """The networks without a row."""
-    timed = {row.configuration.network for place in places for row in place.rows}
+    timed = {row.configuration.network for place in places for row in place.rows if row.timing.is_timed}
     if left := [name for name in ledger.networks if name not in timed]:
         yield f"Timed on no machine: {wording.joined([wording.network_link(name) for name in left])}."
 
@@ -171,8 +190,8 @@ def _side_by_side(places: tuple[Place, ...], ledger: Ledger) -> Iterator[str]:
         return
     yield "## Side by side"
     yield (
-        "Images a second of the fastest configuration, with the interval and the batch; how it's computed is in each machine's section. "
-        "Machines differ in more than a processor: no ratio is formed."
+        "Images a second of the fastest configuration, with the interval, the batch and the dtype; how else it's computed is in each "
+        "machine's section. Machines differ in more than a processor: no ratio is formed."
     )
     for task in TASKS:
         found = [{pair.network: pair.best for pair in place.pairs(task, ledger)} for place in places]
@@ -185,7 +204,7 @@ def _side_by_side(places: tuple[Place, ...], ledger: Ledger) -> Iterator[str]:
 
 
 def _rate_at(row: Row | None) -> str:
-    return f"{rate_cell(row)}, batch {row.configuration.batch:,d}" if row else "not timed"
+    return f"{rate_cell(row)}, batch {row.configuration.batch:,d}, {row.configuration.dtype}" if row else "not timed"
 
 
 def _crossovers(places: tuple[Place, ...], ledger: Ledger) -> Iterator[str]:

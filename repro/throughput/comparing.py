@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Literal
 
-from repro.throughput.doubt import differ, milliseconds, percent
+from repro.throughput.doubt import MOST_OTHERS, differ, milliseconds, percent
 from repro.throughput.timing import Configuration, Session, Timing, larger_floor
 
 Verdict = Literal["faster", "slower", "no difference"]
@@ -58,12 +58,20 @@ def compare(before: Session, after: Session) -> Comparison:
     floor = max(floors, default=None) if changed else larger_floor(before, after)
     notes = [f"torch {was.torch} before and {now.torch} after: a difference may be torch's"] if was.torch != now.torch else []
     notes += _moved(before, after) if changed else []
-    notes += ["no noise floor was measured: a difference may be noise"] if floor is None else []
+    notes += _caveats("before", before) + _caveats("after", after)
+    notes += [f"timed in both: {len(pairs)} of {len(old)} rows before, and of {sum(row.is_timed for row in after.rows)} after"]
     notes += [
         f"failed after, but not before: {row.configuration.label}" for row in after.rows if row.configuration in old and not row.is_timed
     ]
     changes = tuple(Change(a.configuration, a.median, b.median, _verdict(a, b, floor)) for a, b in pairs)
     return Comparison(hardware, None, tuple(notes), floor, changes)
+
+
+def _caveats(when: str, session: Session) -> list[str]:
+    """Why a session's times may be noise."""
+    found = [f"no noise floor was measured {when}: a difference may be noise"] if session.floor is None else []
+    others = max((row.others or 0.0 for row in session.rows), default=0.0)
+    return [*found, f"others used up to {100 * others:.0f} % of the machine {when}"] if others > MOST_OTHERS else found
 
 
 def _moved(before: Session, after: Session) -> list[str]:

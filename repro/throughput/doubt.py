@@ -8,16 +8,19 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from repro.claims import significant
 from repro.tables import Ledger, Network
-from repro.throughput.timing import HALF_WIDTH, Configuration, DType, Mistake, Session, Task, Timing, larger_floor
+from repro.throughput.timing import HALF_WIDTH, Configuration, DType, Mistake, Session, Task, Timing
 
 #: The coefficient of variation of the blocks, and the part of all cores that others used, above which a row is flagged.
 MOST_VARIATION = 0.05
 MOST_OTHERS = 0.05
+
+#: Sessions of one machine measure the same roof within this part.
+SAME_ROOF = 0.1
 
 NO_DIFFERENCE = "no difference"
 
@@ -108,9 +111,9 @@ def is_small(network: Network) -> bool:
     return network.input[-1] <= LARGE_SIDE
 
 
-def fastest(rows: Iterable[Timing], floor: float | None = None) -> Timing | None:
+def fastest(rows: Iterable[Timing], floor: Callable[[Timing, Timing], float | None] = lambda one, other: None) -> Timing | None:
     """The timed row with the most images a second, the first of equals; None where nothing was timed. One without an interval gives way to
-    the best of those that have one, at its batch, if it's no different."""
+    the best of those that have one, at its batch, if it's no different by the noise ``floor`` of both."""
 
     def rate(row: Timing) -> float:
         return row.images_per_second
@@ -120,7 +123,7 @@ def fastest(rows: Iterable[Timing], floor: float | None = None) -> Timing | None
     if best is None or best.interval is not None:
         return best
     alike = (row for row in timed if row.interval and row.configuration.batch == best.configuration.batch)
-    return max((row for row in alike if not are_apart(row, best, floor)), key=rate, default=best)
+    return max((row for row in alike if not are_apart(row, best, floor(row, best))), key=rate, default=best)
 
 
 def baseline(rows: Iterable[Timing]) -> Timing | None:
@@ -233,14 +236,15 @@ def _falling_roofs(session: Session) -> Iterator[Doubt]:
 
 
 def _unlike_roofs(sessions: Sequence[Session]) -> Iterator[Doubt]:
-    floor, found = larger_floor(*sessions), dict[tuple[DType, int], list[float]]()
+    """A fixed tolerance: the A/A runs of noisy sessions would excuse any roof, and they are what makes roofs differ."""
+    found = dict[tuple[DType, int], list[float]]()
     for session in sessions:
         for roof in session.roofs:
             found.setdefault((roof.dtype, roof.threads), []).append(roof.flops)
     for (dtype, threads), each in found.items():
-        if differ(max(each), min(each), floor):
+        if differ(max(each), min(each), SAME_ROOF):
             yield Doubt(
-                "a roof is the same in every session",
+                f"a roof is the same in every session, within {100 * SAME_ROOF:.0f} %",
                 f"{dtype} on {_threads(threads)}: {_giga(min(each))} to {_giga(max(each))}, so that shares of it may be off",
             )
 

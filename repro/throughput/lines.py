@@ -9,6 +9,9 @@ from repro.tables import Ledger
 from repro.throughput.doubt import NO_DIFFERENCE, baseline, clocks_of, doubts, fastest, flags, group, mistaken, percent, speed_up
 from repro.throughput.timing import Session, Timing
 
+#: A noise floor above which it's told how to get a better one.
+LOUD = 0.5
+
 
 def session_lines(session: Session, ledger: Ledger) -> list[str]:
     """The machine, a line for each network with its fastest way, what failed, and what to doubt."""
@@ -39,11 +42,11 @@ def _lines(session: Session, ledger: Ledger) -> Iterator[str]:
     for copy in session.copies:
         yield f"memory copy, {_threads(copy.threads)}: {copy.bytes_per_second / 1e9:,.1f} GB/s"
     if session.floor is not None:
-        timings = len(session.same_timings)
-        yield f"noise floor: {percent(session.floor)}, the largest difference between {timings} timings of one configuration"
+        timings = f"{len(session.same_timings)} timings of one configuration"
+        yield f"noise floor: {percent(session.floor)}, the largest difference between {timings}{_loud(session)}"
     for (network, task, _, batch), rows in group(session.rows).items():
-        best, eager = fastest(rows, session.floor), baseline(rows)
-        result = "nothing was timed" if best is None else _result(session, ledger, eager, best, len(rows))
+        best, eager = fastest(rows, lambda one, other: session.floor), baseline(rows)
+        result = "nothing was timed" if best is None else _result(session, ledger, eager, best, sum(row.is_timed for row in rows))
         yield f"{network} {task}, batch {batch}: {result}"
         for row in rows:
             if not row.is_timed:
@@ -61,8 +64,14 @@ def _result(session: Session, ledger: Ledger, eager: Timing | None, best: Timing
     if eager is not None and eager is not best:
         words = speed_up(eager, best, session.floor)
         parts.append(f"{words} {'from' if words == NO_DIFFERENCE else 'times'} the {eager.images_per_second:,.1f} of eager float32")
-    parts += [f"{100 * share:.0f} % of the roof"] if share is not None else []
+    parts += [f"{100 * share:.0f} % of the roof{', so that one of both is off' if share > 1 else ''}"] if share is not None else []
     return ", ".join([*parts, f"fastest of {tried}", *flags(best), *clocks_of(best)])
+
+
+def _loud(session: Session) -> str:
+    """What to do where noise hides most differences."""
+    most = (session.floor or 0.0) > LOUD
+    return "; this machine or its host was busy: rather delete this record, and time it again when it's quiet" if most else ""
 
 
 def _threads(count: int) -> str:

@@ -13,7 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from repro.claims import FLOPS_PER_MAC_TRAINED
 from repro.errors import ReproError
@@ -27,6 +27,9 @@ FLOPS_PER_MAC = 2
 
 #: The half-width of the median's 95 % interval at which a timing may end, relative to the median.
 HALF_WIDTH = 0.02
+
+#: Images of a batch: no record has more.
+MOST_IMAGES = 10**9
 
 Task = Literal["inference", "training"]
 DType = Literal["float32", "tf32", "bfloat16", "float16"]
@@ -43,7 +46,13 @@ Way = tuple[tuple[str, object], ...]
 EAGER: Way = (("dtype", "float32"), ("layout", "contiguous"), ("compiled", False), ("allocator", "default"))
 
 
-class Configuration(Part):
+class Measured(Part):
+    """A part whose numbers are finite."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class Configuration(Measured):
     """What is timed and how. ``device`` is torch's word. ``threads`` are CPU threads. In training, ``dtype`` is that of autocast, and
     weights stay float32; in inference the weights have it too. ``allocator`` "keep": memory that was freed isn't returned to the system
     (glibc on a CPU), or expandable segments (CUDA). On CUDA, cuDNN chooses its algorithms by trying, and float32 products aren't TF32."""
@@ -54,7 +63,7 @@ class Configuration(Part):
     dtype: DType = "float32"
     layout: Layout = "contiguous"
     compiled: bool = False
-    batch: int = Field(ge=1)
+    batch: int = Field(ge=1, le=MOST_IMAGES)
     threads: int = Field(ge=1)
     allocator: Allocator = "default"
 
@@ -86,7 +95,7 @@ class Configuration(Part):
         return f"{self.network} {self.task}, {self.device}, batch {self.batch}{threads}: {self.how}"
 
 
-class Clocks(Part):
+class Clocks(Measured):
     """An NVIDIA GPU at the edge of a block: clocks in MHz, degrees Celsius, and why it doesn't run faster."""
 
     sm: int
@@ -95,7 +104,7 @@ class Clocks(Part):
     throttled: tuple[str, ...] = ()
 
 
-class Timing(Part):
+class Timing(Measured):
     """One configuration, in a process of its own: raw samples, or why there are none.
 
     ``seconds`` are those of a call, one number a block of ``calls`` calls, the device synchronised at the edges of a block. ``warm_up``
@@ -174,14 +183,14 @@ class Timing(Part):
         return each * macs * self.images_per_second
 
 
-class Product(Part):
+class Product(Measured):
     """A square matrix product: FLOP/s (2 a MAC) of the median."""
 
     n: int = Field(ge=1)
     flops: float = Field(gt=0)
 
 
-class Roof(Part):
+class Roof(Measured):
     """The machine's own best rate of matrix products in one dtype with so many threads: the best of several sizes."""
 
     dtype: DType
@@ -194,14 +203,14 @@ class Roof(Part):
         return max(product.flops for product in self.products)
 
 
-class Copy(Part):
+class Copy(Measured):
     """The rate at which memory is copied with so many threads: bytes read and bytes written, a second."""
 
     threads: int
     bytes_per_second: float = Field(gt=0)
 
 
-class Mistake(Part):
+class Mistake(Measured):
     """One wrong way to time, beside the right one, on the same configuration: seconds a call of both, or why it can't be shown here."""
 
     name: str
@@ -228,7 +237,7 @@ class Mistake(Part):
         return f"{self.name}: {self.reason or f'{self.factor:.2f} times the time of a call'}"
 
 
-class Session(Part):
+class Session(Measured):
     """One run of ``repro bench`` on one device. ``same``: the A/A run, one configuration timed again and again while the session lasts,
     each time in a process of its own; a row of that configuration belongs to it too. ``untried``: what the search had no time for.
     ``source`` says which timer's samples these are. ``limit`` and ``budget``: seconds of measuring a row and of a search, where known.
@@ -260,6 +269,13 @@ class Session(Part):
     def floor(self) -> float | None:
         """The noise floor: the largest relative difference between two medians of one configuration of the A/A run; None without two."""
         return larger_floor(self)
+
+    @property
+    def drift(self) -> float:
+        """By how much medians of one configuration differ from process to process: the standard deviation of their logarithms in the A/A
+        run, which doesn't grow with its length as the noise floor does. Infinite without two."""
+        several = [each for each in self.same_medians.values() if len(each) > 1]
+        return max((statistics.stdev(map(math.log, each)) for each in several), default=math.inf)
 
     @property
     def same_timings(self) -> list[Timing]:
@@ -307,9 +323,11 @@ def free_name(folder: Path) -> Path:
     return folder / f"{max(taken, default=0) + 1:03d}.json"
 
 
-def load_sessions(folder: Path) -> tuple[Session, ...]:
-    """All sessions under a folder of records, in the order of their paths. Raises ReproError that names a file that isn't one."""
-    return tuple(read_session(path).model_copy(update={"file": path.name}) for path in sorted(folder.glob("*/timing/*.json")))
+def load_sessions(records: Path, hardware: str | None = None) -> tuple[Session, ...]:
+    """All sessions of a folder of records, or one machine's, in the order of their paths. Raises ReproError that names a file that isn't
+    one."""
+    paths = records.glob("*/timing/*.json") if hardware is None else sessions_of(records, hardware).glob("*.json")
+    return tuple(read_session(path).model_copy(update={"file": path.name}) for path in sorted(paths))
 
 
 def read_session(path: Path) -> Session:
