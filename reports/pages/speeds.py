@@ -201,18 +201,18 @@ def _doubts(place: Place, ledger: Ledger) -> Iterator[str]:
         broken = doubts(session, ledger)
         own |= {doubt.what for doubt in broken}
         kept += [] if broken else [str(number)]
-        lines += [f"- {f'Session {number}: ' if several else ''}{line}" for line in map(_broken, broken)]
+        lines += [f"- {f'Session {number}: a' if several else 'A'} {_broken(doubt)}" for doubt in broken]
     if kept and several:
         lines.append(f"- {'Session' if len(kept) == 1 else 'Sessions'} {wording.joined(kept)}: {ALL_HOLD}")
     elif kept:
         lines.append(f"- {ALL_HOLD.capitalize()}")
     between = doubts_between(place.merged, place.sessions, ledger)
-    lines += [f"- Between sessions: {_broken(doubt)}" for doubt in between if doubt.what not in own]
+    lines += [f"- Between sessions: a {_broken(doubt)}" for doubt in between if doubt.what not in own]
     yield "\n".join(lines)
 
 
 def _broken(doubt: Doubt) -> str:
-    return f"A broken rule, **{text(doubt.rule)}**: {text(doubt.what)}."
+    return f"broken rule, **{text(doubt.rule)}**: {text(doubt.what)}."
 
 
 def _mistakes(place: Place) -> Iterator[str]:
