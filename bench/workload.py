@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
 from torch.nn.functional import cross_entropy
 from torch.overrides import TorchFunctionMode
 
@@ -25,6 +26,8 @@ def prepare(configuration: Configuration) -> Callable[[], object]:
     use_tf32(configuration.dtype == "tf32")
     torch.backends.cudnn.benchmark = True  # in every row, so that two of them differ in what they say
     built = make(load_ledger().network(configuration.network))
+    if configuration.compiled and configuration.task == "inference":
+        built = fold(built)
     kind = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}[configuration.layout]
     net = cast(nn.Module, built.to(device=configuration.device, memory_format=kind))  # type: ignore[call-overload]
     images = make_images(configuration).to(configuration.device)
@@ -46,6 +49,12 @@ class Undrawn(TorchFunctionMode):
         if function in (nn.init.kaiming_uniform_, nn.init.uniform_):
             return kwargs["tensor"]
         return function(*args, **(kwargs or {}))
+
+
+def fold(net: nn.Module) -> nn.Module:
+    """In evaluation mode, with each batch normalisation in the weights of the convolution before it. Freezing would do that too, and gives
+    code that is as fast, but compiles ResNet-152 for three times as long."""
+    return fuse(net.eval(), inplace=True) if any(isinstance(module, nn.BatchNorm2d) for module in net.modules()) else net
 
 
 def use_device(device: str) -> None:
@@ -76,7 +85,7 @@ def make_images(configuration: Configuration) -> Tensor:
 def _inference(net: nn.Module, images: Tensor, configuration: Configuration) -> Callable[[], object]:
     net = net.to(DTYPES[configuration.dtype]).eval()
     if configuration.compiled:
-        net = _compile(net, configuration.threads, freezing=True)  # weights become constants: batch normalisation is folded into them
+        net = _compile(net, configuration.threads, freezing=True)  # weights become constants
 
     @torch.inference_mode()
     def infer() -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import jobs, workload
-from bench.workload import make, make_images, prepare, use_tf32
+from bench.workload import fold, make, make_images, prepare, use_tf32
 from repro import machine
 from repro.building import build
 from repro.tables import load_ledger
@@ -116,6 +116,39 @@ def test_torch_does_not_draw_what_is_drawn_again() -> None:
     before = torch.get_rng_state()
     make(load_ledger().network("lenet5"))
     assert torch.get_rng_state().equal(before), "the weights come from a generator of their own"
+
+
+@pytest.mark.parametrize("network", ["resnet20", "plain20", "resnet18"])
+def test_folded_batch_normalisation_changes_no_score(network: str) -> None:
+    row = load_ledger().network(network)
+    net, images = make(row).eval(), torch.randn(2, *row.input, generator=torch.Generator().manual_seed(1))
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean = torch.rand_like(cast(Tensor, module.running_mean)) * 10
+            module.running_var = torch.rand_like(cast(Tensor, module.running_var)) + 0.5
+    with torch.inference_mode():
+        expected = net(images)
+        folded = fold(net)
+        found = folded(images)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert torch.allclose(found, expected, rtol=0.0, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_only_compiled_inference_is_folded(built: list[nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[nn.Module] = []
+
+    def keep(net: nn.Module, threads: int, freezing: bool) -> nn.Module:
+        given.append(net)
+        return net
+
+    monkeypatch.setattr(workload, "_compile", keep)
+    tasks: tuple[Task, ...] = ("inference", "training")
+    for task in tasks:
+        prepare(configure("resnet20", task, compiled=True))
+    normalised = [any(isinstance(module, nn.BatchNorm2d) for module in net.modules()) for net in given]
+    assert normalised == [False, True]
+    prepare(configure("resnet20", "inference"))
+    assert any(isinstance(module, nn.BatchNorm2d) for module in built[-1].modules())
 
 
 def trains(built: list[nn.Module], losses: list[Tensor], configuration: Configuration, steps: int) -> None:

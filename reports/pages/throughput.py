@@ -46,6 +46,8 @@ METHOD = "\n".join(
         f"{FLOPS_PER_MAC_TRAINED} in training, by convention, although nothing needs the gradient of the images. The roof is the best "
         "median rate of square matrix products of the same dtype and threads, measured in the same session; a "
         "share is the row's FLOP/s over it.",
+        "- *Compiled* is torch.compile; in inference weights are constants (freezing), with batch normalisation folded into them. In "
+        "sessions whose code is older than the folding freezing did that itself: first calls are longer there, other calls as fast.",
         "- In training *bfloat16* and *float16* are autocast's: weights stay float32. In inference the weights have that dtype too.",
         "- Peak memory is that of the whole process on a CPU, and the allocator's on a device.",
         "- The noise floor is the largest difference between medians of one and the same configuration, timed in new processes from the "
