@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from repro.throughput.timing import Session
 
 _EPILOG = (
-    "Examples: `repro bench --quick` (ten minutes) · `repro bench --networks resnet50,vgg-d` · `repro bench --task training --networks "
+    "Examples: `repro bench --quick` (five minutes) · `repro bench --networks resnet50,vgg-d` · `repro bench --task training --networks "
     "resnet20` · `repro bench --grid --networks lenet5` (every dtype, layout, batch, ...: an hour) · `repro bench --device cuda` · "
     "`repro bench --compare before.json after.json`\n\n"
     "Ctrl-C keeps the rows that are finished; the same command goes on. Exit code 0: each row has a time or a reason; 2: bad input."
