@@ -133,7 +133,7 @@ def _of_flags(place: Place) -> str:
     """How many rows aren't as sure as one would wish."""
     timed = [row for row in place.rows if row.timing.is_timed]
     flagged, vague = sum(row.is_flagged for row in timed), sum(not row.timing.reached for row in timed)
-    where = link("What may be wrong", f"#{anchor('What may be wrong')}")
+    where = f"What may be wrong stands in {link('its section', f'#{anchor(place.name)}')}"
     return (
         f" Of {wording.several(len(timed), 'row')}, {flagged:,d} are flagged; {vague:,d} of them since their median isn't known to "
         f"±{100 * HALF_WIDTH:.0f} %, so that a difference counts only beyond the noise floor and the intervals. {where}."
