@@ -172,8 +172,8 @@ def _sessions(place: Place) -> Iterator[str]:
     )
     yield remake(bench_command(place), "repro report")
     yield (
-        f"Where ±{100 * HALF_WIDTH:.0f} % wasn't reached, more time for each row ({code('--again --time-limit 60')}) brings it nearer. Why a row is "
-        f"flagged is in {link('Every timing', 'timings.md')}."
+        f"Where ±{100 * HALF_WIDTH:.0f} % wasn't reached, more time for each row ({code('--again --time-limit 60')}) brings it nearer. "
+        f"Why a row is flagged is in {link('Every timing', 'timings.md')}."
     )
 
 
