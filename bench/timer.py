@@ -2,8 +2,8 @@
 
 A sample is a block of calls, with the device synchronised at both edges; it has so many calls that they took at least 100 ms at the end of
 the warm-up. The warm-up ends when the median is flat, and the blocks that show it are the first samples: in a simulation with noise of 0.5
-to 5 % the interval holds the true median as often as without them. Where half of the limit is over after a block or two, nobody can see
-whether it's flat, and the last of them is a sample: it's as warm as the next.
+to 5 % the interval holds the true median as often as without them. Where half of the limit is over after one or two calls of 100 ms or
+more, nobody can see whether it's flat, and the last of them is a sample: it's as warm as the next.
 Sampling ends when the half-width of the median's 95 % interval is within 2 % of the median, or at the time limit, with six blocks at least.
 """
 
@@ -73,7 +73,7 @@ def measure(
         calls, warm_up, warm, flat = _warm_up(call, time_block, end if beat == math.inf else min(end, start + 2 * GLANCE))
         glanced = statistics.median(warm) > 1.1 * beat
         end, last = (min(end, start + GLANCE), 0.0) if glanced else (end, start + MOST_LIMITS * limit)
-        seconds = list(warm) if flat else warm[-1:] if flat is None else []
+        seconds = list(warm) if flat else warm[-1:] if flat is None and calls == 1 else []
         warm_up -= calls * len(seconds)
         reached = False
         while not seconds or (

@@ -119,6 +119,14 @@ def test_the_blocks_that_show_that_it_has_warmed_up_are_samples(clock: Clock) ->
     assert samples.seconds[0] > rising.made[samples.warm_up - 1]
 
 
+def test_a_block_of_calls_that_had_no_time_to_warm_up_is_no_sample(clock: Clock) -> None:
+    call = Call(clock, itertools.repeat(0.01))
+    samples = measure(call, "cpu", 0.2)
+    assert (samples.calls, samples.flat) == (13, None)
+    assert samples.warm_up == 1 + 1 + 13
+    assert counts_calls(call, samples)
+
+
 def test_warm_up_goes_on_while_calls_get_slower(clock: Clock) -> None:
     rising = [0.2 * 1.05**number for number in range(20)]
     samples = measure(Call(clock, itertools.chain(rising, itertools.repeat(0.55))), "cpu", 100.0)
