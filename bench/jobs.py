@@ -120,13 +120,11 @@ def working(module: str, text: str, environment: dict[str, str]) -> Iterator[Non
 
 
 def _start(module: str, environment: dict[str, str], task: int | IO[bytes], said: int) -> subprocess.Popen[str]:
-    """In a group of its own; ``task`` is its input, ``said`` what becomes of its output and errors. What is imported and compiled stays:
-    to look through it for garbage takes a fifth of the time of both."""
-    code = f"import gc, runpy; gc.disable(); runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+    """In a group of its own, with what memory is free; ``task`` is its input, ``said`` what becomes of its output and errors."""
+    words = [sys.executable, "-P", str(Path(__file__).with_name("launch.py")), module, str(psutil.virtual_memory().available)]
     return subprocess.Popen(
-        [sys.executable, "-c", code], env=environment, preexec_fn=_limit_memory, start_new_session=True, text=True, errors="replace",
-        stdin=task, stdout=said, stderr=said,
-    )  # fmt: skip
+        words, env=environment, start_new_session=True, text=True, errors="replace", stdin=task, stdout=said, stderr=said
+    )
 
 
 def _read(status: int, output: str, errors: str) -> tuple[dict[str, Any], str | None]:
@@ -151,18 +149,6 @@ def _why(status: int, errors: str) -> str:
         named = {number.value: number.name for number in signal.Signals}  # not all of them have a name
         return f"ended by {named.get(-status, f'signal {-status}')}{f': {last}' if last else ''}"
     return f"ended with exit code {status}{f': {last}' if last else ' and said nothing'}"
-
-
-def _limit_memory() -> None:
-    """In the new process: what it may hold is what is free now, so that too much is an error there and not the end of another process;
-    and if the system must end a process, let it be this one."""
-    free = psutil.virtual_memory().available
-    limit = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    most = free if limit == resource.RLIM_INFINITY else min(free, limit)
-    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-    score = Path("/proc/self/oom_score_adj")
-    if score.exists():
-        score.write_text("1000")
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -191,7 +192,9 @@ def test_each_way_is_wrong_in_one_thing(calls: list[str], way: str, seconds: flo
 def test_real_wrong_timings_of_a_small_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "cores", lambda: [0])  # other tests run on the other cores
     found = {mistake.name: mistake for mistake in show_mistakes("cpu", "lenet5", limit=1.0)}
-    assert (found[COLD].factor or math.nan) > 1.2
+    cold = found[COLD]
+    again = [exhibit._wrongly(cold.configuration, COLD)[0] for _ in range(4)]  # it's one call, and other programs run too
+    assert statistics.median(seconds for seconds in [cold.wrong, *again] if seconds) > (cold.right or math.inf)
     assert (found[CROWDED].factor or math.nan) > 0.5
     if machine.has_compiler():
         assert (found[WITH_COMPILING].factor or math.nan) > 10

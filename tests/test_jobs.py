@@ -175,15 +175,6 @@ print(json.dumps({"limit": limit, "score": pathlib.Path("/proc/self/oom_score_ad
     assert found["limit"] == [pytest.approx(psutil.virtual_memory().available, rel=0.25)] * 2
 
 
-def test_a_lower_limit_that_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    given: list[tuple[int, tuple[int, int]]] = []
-    monkeypatch.setattr(resource, "getrlimit", lambda which: (2**20, 2**20))
-    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: given.append((which, limits)))
-    monkeypatch.setattr(jobs, "Path", lambda name: tmp_path / "missing")
-    jobs._limit_memory()
-    assert given == [(resource.RLIMIT_DATA, (2**20, 2**20))]
-
-
 @pytest.mark.slow
 def test_what_other_processes_use_is_noticed(run: Run) -> None:
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
@@ -291,9 +282,9 @@ def test_activations_that_do_not_fit_are_a_failed_row_too() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not machine.has_compiler(), reason="needs a compiler")
 def test_a_compiled_row_that_hangs_leaves_no_process() -> None:
-    compiled = Configuration(network="resnet152", task="inference", device="cpu", batch=3, threads=1, compiled=True)
+    compiled = Configuration(network="resnet1202", task="inference", device="cpu", batch=3, threads=1, compiled=True)
     before = set(psutil.pids())
-    row = time_in_process(compiled, 1.0, patience=20.0)
+    row = time_in_process(compiled, 1.0, patience=13.0)
     assert row.reason == "hung: it was ended after 21 seconds"
     left = [process for process in psutil.process_iter() if process.pid not in before and lives(process.pid) and process.ppid() == 1]
     until(lambda: not any("torch" in " ".join(process.cmdline()) for process in left if lives(process.pid)))
