@@ -72,15 +72,14 @@ class Plan:
 @dataclass
 class Bench:
     """A session that runs. ``tell`` is given a line for each thing that begins or ends. ``timed``: rows that needn't be timed any more.
-    ``earlier``: the names of the files of those that other sessions timed; ``taken``: of those that were asked for. ``old``: earlier
-    sessions of this machine, which say what to try first, even where everything is timed anew."""
+    ``taken``: those of them that were asked for and are from an earlier session, with the name of its file. ``old``: earlier sessions of
+    this machine, which say what to try first, even where everything is timed anew."""
 
     plan: Plan
     tell: Callable[[str], None]
     session: Session
     path: Path | None = None
     timed: dict[Configuration, Timing] = field(default_factory=dict)
-    earlier: dict[Configuration, str] = field(default_factory=dict)
     taken: dict[Configuration, str] = field(default_factory=dict)
     roofless: set[int] = field(default_factory=set)
     same_at: float = -math.inf
@@ -91,9 +90,7 @@ class Bench:
         it isn't asked whether it beats another."""
         known = self.timed.get(configuration)
         if known is not None and (beat is not None or known.reached or not known.is_timed or not known.glanced):
-            if configuration in self.earlier and configuration not in self.taken:
-                self.taken[configuration] = self.earlier[configuration]
-                self.tell(f"{configuration.label}: {line(known)}, timed before, in {self.earlier[configuration]}")
+            self._take(known)
             return known
         if configuration == self.same:
             self.same_at = time.monotonic()
@@ -101,11 +98,19 @@ class Bench:
         self.tell(f"{configuration.label} ...")
         timing = jobs.time_in_process(configuration, self.plan.limit, self.plan.patience, beat)
         self.timed[configuration] = timing
-        self.earlier.pop(configuration, None)
         self.tell(f"  {line(timing)}")
         rows = tuple(row for row in self.session.rows if row.configuration != configuration)
         self._save(rows=(*rows, timing))
         return timing
+
+    def _take(self, known: Timing) -> None:
+        """Says once which earlier session a row is from, if it's from one."""
+        its = known.configuration
+        if its in self.taken or known in self.session.rows:
+            return
+        if file := next((old.file for old in reversed(self.old) if known in old.rows), None):
+            self.taken[its] = file
+            self.tell(f"{its.label}: {line(known)}, timed before, in {file}")
 
     def _prepare(self, threads: int) -> None:
         """The roof for so many threads before the first row that needs it, and from time to time the A/A run."""
@@ -169,9 +174,7 @@ def begin(plan: Plan, tell: Callable[[str], None]) -> Bench:
         pass
     bench.old = tuple(old for old in load_sessions(plan.records, environment.hardware) if old.origin == session.origin)
     for old in () if plan.again else bench.old:
-        rows = {row.configuration: row for row in old.rows if row.is_timed}
-        bench.timed |= rows
-        bench.earlier |= dict.fromkeys(rows, old.file)
+        bench.timed |= {row.configuration: row for row in old.rows if row.is_timed}
     return bench
 
 

@@ -41,8 +41,8 @@ class Row:
         return bool(flags(self.timing))
 
     @property
-    def doubt(self) -> float:
-        """The standard error of its median, relative to it: within its process by its interval, and from process to process by the A/A
+    def standard_error(self) -> float:
+        """Of its median, relative to it: within its process by its interval, and from process to process by the A/A
         run of its session. Infinite where one of both isn't known, and then no reason to prefer it."""
         return math.hypot(self.timing.half_width / 1.96, self.session.drift)
 
@@ -121,15 +121,20 @@ class Place:
         return tuple(Row(row, session, number) for number, session in enumerate(self.sessions, 1) for row in session.rows)
 
     @functools.cached_property
+    def timed(self) -> tuple[Row, ...]:
+        """Every row that has a time."""
+        return tuple(row for row in self.rows if row.timing.is_timed)
+
+    @functools.cached_property
     def counting(self) -> dict[Configuration, Row]:
         """The rows that count: of each configuration the surest; one that got little time, only where no other has."""
-        timed = [row for row in self.rows if row.timing.is_timed]
-        return {row.configuration: row for row in sorted(timed, key=lambda row: (not row.timing.glanced, -row.doubt, row.number))}
+        surest_last = sorted(self.timed, key=lambda row: (not row.timing.glanced, -row.standard_error, row.number))
+        return {row.configuration: row for row in surest_last}
 
     def beside(self, configuration: Configuration, session: Session) -> Row | None:
         """The row of a configuration that is held against rows of a session: that session's own, since a machine is slower on some days,
         or else the one that counts."""
-        own = (row for row in self.rows if row.session is session and row.timing.is_timed and row.configuration == configuration)
+        own = (row for row in self.timed if row.session is session and row.configuration == configuration)
         return next(own, self.counting.get(configuration))
 
     @property
@@ -168,7 +173,7 @@ class Place:
         ]
 
     def _pair(self, base: Timing, rows: list[Timing]) -> Pair:
-        found = fastest(rows, lambda *both: larger_floor(*(self.counting[row.configuration].session for row in both)))
+        found = fastest(rows, lambda *both: is_step(*(self.counting[row.configuration] for row in both)))
         best = self.counting[(found or base).configuration]
         others = (self.counting[row.configuration] for row in rows if row.configuration != best.configuration)
         alike = sum(not is_step(best, other) for other in others)
@@ -191,7 +196,7 @@ class Place:
             return []
         wanted, steps = ladder(pair.base.configuration), []
         its = {configuration for _, configuration in wanted}
-        timed = Counter(row.number for row in self.rows if row.timing.is_timed and row.configuration in its)
+        timed = Counter(row.number for row in self.timed if row.configuration in its)
         session = self.sessions[max(timed, key=lambda number: (timed[number], -self.sessions[number - 1].drift, number)) - 1]
         for name, configuration in wanted:
             row = self.beside(configuration, session)

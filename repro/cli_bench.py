@@ -104,11 +104,7 @@ def bench_(
     runs = [bench.session.begin(plan, _say) for plan in plans]
     with terminated_as_interrupt():
         for run in runs:
-            try:
-                bench.session.run(run)
-            except KeyboardInterrupt:
-                _say(_interrupted(run.session, run.path, again))
-                raise
+            _time(bench, run)
     _print([(run.session, run.path) for run in runs], as_json)
     for run in runs:
         if run.path and run.taken:
@@ -116,7 +112,16 @@ def bench_(
     return None
 
 
-def _interrupted(session: Session, path: Path | None, again: bool) -> str:
+def _time(bench: Any, run: Any) -> None:
+    """All rows of a session; an interrupt says where the finished ones are."""
+    try:
+        bench.session.run(run)
+    except KeyboardInterrupt:
+        _say(_kept(run.session, run.path, run.plan.again))
+        raise
+
+
+def _kept(session: Session, path: Path | None, again: bool) -> str:
     if path is None:
         return "interrupted before the first row"
     rows = f"{len(session.rows)} row{'s are' if len(session.rows) != 1 else ' is'}"

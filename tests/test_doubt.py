@@ -6,6 +6,7 @@ import pytest
 
 from repro import Ledger
 from repro.throughput.doubt import (
+    are_apart,
     baseline,
     clocks_of,
     differ,
@@ -122,12 +123,16 @@ def test_the_fastest_has_the_most_images_a_second(make_timing: MakeTiming) -> No
     assert fastest([make_timing(outcome="failed")]) is None
 
 
+def beyond(floor: float) -> Callable[[Timing, Timing], bool]:
+    return lambda one, other: are_apart(one, other, floor)
+
+
 def test_a_row_without_an_interval_is_the_fastest_only_beyond_the_floor(make_timing: MakeTiming) -> None:
     few, sure, batch_1 = make_timing(seconds=(0.4, 0.4)), make_timing(seconds=0.41), make_timing(seconds=0.0512, batch=1)
-    assert fastest([few, sure, batch_1], lambda *both: 0.05) is sure
-    assert fastest([few, sure], lambda *both: 0.01) is few
+    assert fastest([few, sure, batch_1], beyond(0.05)) is sure
+    assert fastest([few, sure], beyond(0.01)) is few
     assert fastest([few, sure]) is few, "without a floor any difference is one"
-    assert fastest([few, batch_1, make_timing(seconds=0.4, batch=4)], lambda *both: 0.05) is few, "another batch is another question"
+    assert fastest([few, batch_1, make_timing(seconds=0.4, batch=4)], beyond(0.05)) is few, "another batch is another question"
 
 
 def test_the_baseline_is_eager_float32_on_the_most_threads(make_timing: MakeTiming) -> None:

@@ -194,7 +194,7 @@ def test_real_wrong_timings_of_a_small_network(monkeypatch: pytest.MonkeyPatch) 
     found = {mistake.name: mistake for mistake in show_mistakes("cpu", "lenet5", limit=1.0)}
     cold = found[COLD]
     again = [exhibit._wrongly(cold.configuration, COLD)[0] for _ in range(4)]  # it's one call, and other programs run too
-    assert statistics.median(seconds for seconds in [cold.wrong, *again] if seconds) > (cold.right or math.inf)
+    assert statistics.median(seconds for seconds in [cold.wrong, *again] if seconds) > 1.2 * (cold.right or math.inf)
     assert (found[CROWDED].factor or math.nan) > 0.5
     if machine.has_compiler():
         assert (found[WITH_COMPILING].factor or math.nan) > 10

@@ -179,7 +179,7 @@ def _sessions(place: Place) -> Iterator[str]:
 
 def _session(place: Place, number: int) -> list[str]:
     session, its = place.sessions[number - 1], place.sessions[number - 1].environment
-    rows = [row for row in place.rows if row.number == number and row.timing.is_timed]
+    rows = [row for row in place.timed if row.number == number]
     path = f"records/{folder_of(its.hardware)}/timing/{session.file}"
     return [
         str(number),

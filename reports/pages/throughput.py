@@ -131,11 +131,10 @@ def _of_roofs(place: Place, pair: Pair) -> str:
 
 def _of_flags(place: Place) -> str:
     """How many rows aren't as sure as one would wish."""
-    timed = [row for row in place.rows if row.timing.is_timed]
-    flagged, vague = sum(row.is_flagged for row in timed), sum(not row.timing.reached for row in timed)
+    flagged, vague = sum(row.is_flagged for row in place.timed), sum(not row.timing.reached for row in place.timed)
     where = f"What may be wrong stands in {link('its section', f'#{anchor(place.name)}')}"
     return (
-        f" Of {wording.several(len(timed), 'row')}, {flagged:,d} are flagged; {vague:,d} of them since their median isn't known to "
+        f" Of {wording.several(len(place.timed), 'row')}, {flagged:,d} are flagged; {vague:,d} of them since their median isn't known to "
         f"±{100 * HALF_WIDTH:.0f} %, so that a difference counts only beyond the noise floor and the intervals. {where}."
     )
 
@@ -155,7 +154,7 @@ def _machines(places: tuple[Place, ...]) -> str:
     for place in places:
         floors = [100 * floor for session in place.sessions if (floor := session.floor) is not None]
         environments = [session.environment for session in place.sessions]
-        timed, flagged = (sum(each) for each in ((row.timing.is_timed for row in place.rows), (row.is_flagged for row in place.rows)))
+        timed, flagged = len(place.timed), sum(row.is_flagged for row in place.timed)
         rows.append(
             [
                 link(text(place.name), f"#{anchor(place.name)}"),
@@ -181,7 +180,7 @@ def _range(percents: list[float]) -> str:
 
 def _not_timed(places: tuple[Place, ...], ledger: Ledger) -> Iterator[str]:
     """The networks without a row."""
-    timed = {row.configuration.network for place in places for row in place.rows if row.timing.is_timed}
+    timed = {row.configuration.network for place in places for row in place.timed}
     if left := [name for name in ledger.networks if name not in timed]:
         yield f"Timed on no machine: {wording.joined([wording.network_link(name) for name in left])}."
 

@@ -111,9 +111,9 @@ def is_small(network: Network) -> bool:
     return network.input[-1] <= LARGE_SIDE
 
 
-def fastest(rows: Iterable[Timing], floor: Callable[[Timing, Timing], float | None] = lambda one, other: None) -> Timing | None:
+def fastest(rows: Iterable[Timing], apart: Callable[[Timing, Timing], bool] = lambda one, other: True) -> Timing | None:
     """The timed row with the most images a second, the first of equals; None where nothing was timed. One without an interval gives way to
-    the best of those that have one, at its batch, if it's no different by the noise ``floor`` of both."""
+    the best of those that have one, at its batch, if both aren't ``apart``."""
 
     def rate(row: Timing) -> float:
         return row.images_per_second
@@ -123,7 +123,7 @@ def fastest(rows: Iterable[Timing], floor: Callable[[Timing, Timing], float | No
     if best is None or best.interval is not None:
         return best
     alike = (row for row in timed if row.interval and row.configuration.batch == best.configuration.batch)
-    return max((row for row in alike if not are_apart(row, best, floor(row, best))), key=rate, default=best)
+    return max((row for row in alike if not apart(row, best)), key=rate, default=best)
 
 
 def baseline(rows: Iterable[Timing]) -> Timing | None:

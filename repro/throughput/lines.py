@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from repro.tables import Ledger
-from repro.throughput.doubt import NO_DIFFERENCE, baseline, clocks_of, doubts, fastest, flags, group, mistaken, percent, speed_up
+from repro.throughput.doubt import NO_DIFFERENCE, are_apart, baseline, clocks_of, doubts, fastest, flags, group, mistaken, percent, speed_up
 from repro.throughput.timing import Session, Timing
 
 #: A noise floor above which it's told how to get a better one.
@@ -45,7 +45,7 @@ def _lines(session: Session, ledger: Ledger) -> Iterator[str]:
         timings = f"{len(session.same_timings)} timings of one configuration"
         yield f"noise floor: {percent(session.floor)}, the largest difference between {timings}{_loud(session)}"
     for (network, task, _, batch), rows in group(session.rows).items():
-        best, eager = fastest(rows, lambda one, other: session.floor), baseline(rows)
+        best, eager = fastest(rows, lambda one, other: are_apart(one, other, session.floor)), baseline(rows)
         result = "nothing was timed" if best is None else _result(session, ledger, eager, best, sum(row.is_timed for row in rows))
         yield f"{network} {task}, batch {batch}: {result}"
         for row in rows:
