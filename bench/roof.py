@@ -36,11 +36,11 @@ def find_roof(dtype: DType, device: str, threads: int, sizes: tuple[int, ...], l
     return Roof(dtype=dtype, threads=threads, products=tuple(Product(n=n, flops=_product(n, dtype, device, limit)) for n in sizes))
 
 
-def find_copy_rate(device: str, threads: int, size: int = COPIED) -> Copy:
-    """Bytes read and bytes written, a second, the median."""
+def find_copy_rate(device: str, threads: int, limit: float, size: int = COPIED) -> Copy:
+    """Bytes read and bytes written, a second, the median of what fits into ``limit`` seconds."""
     torch.set_num_threads(threads)
     source, target = (torch.ones(size // 4, device=device) for _ in range(2))
-    return Copy(threads=threads, bytes_per_second=2 * size / _median(lambda: target.copy_(source), device, LIMIT))
+    return Copy(threads=threads, bytes_per_second=2 * size / _median(lambda: target.copy_(source), device, limit))
 
 
 def _product(n: int, dtype: DType, device: str, limit: float) -> float:
@@ -58,7 +58,7 @@ def find_all(device: str, threads: int, dtypes: list[DType], sizes: tuple[int, .
     roofs = [find_roof(dtype, device, threads, sizes, limit) for dtype in dtypes]
     return {
         "roofs": [roof.model_dump() for roof in roofs],
-        "copies": [find_copy_rate(device, threads, min(COPIED, psutil.virtual_memory().available // 8)).model_dump()],
+        "copies": [find_copy_rate(device, threads, limit, min(COPIED, psutil.virtual_memory().available // 8)).model_dump()],
     }
 
 

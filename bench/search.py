@@ -12,7 +12,7 @@ import torch
 from repro import machine
 from repro.tables import Network
 from repro.throughput.doubt import is_small
-from repro.throughput.timing import EAGER, Configuration, DType, Roof, Task, Timing, Way
+from repro.throughput.timing import EAGER, Configuration, DType, Roof, Session, Task, Timing, Way
 
 #: The eleven networks of `repro bench --quick`, and the networks that get the full grid.
 #: The first is compiled quickly, since what is found with it guides the search for the others.
@@ -100,12 +100,12 @@ def find_fastest(base: Timing, wanted: Sequence[Configuration], attempt: Try, le
     return []
 
 
-def gains_of(sessions: Iterable[Iterable[Timing]], task: Task) -> dict[Way, float]:
+def gains_of(sessions: Iterable[Session], task: Task) -> dict[Way, float]:
     """How many times as fast as eager float32 each way was, at equal batch and threads and in one session: the geometric mean over
     networks and sessions, with a 1 among them, so that a way that was tried once doesn't come first by luck."""
     found: dict[Way, list[float]] = {}
-    for rows in sessions:
-        timed = {row.configuration: row for row in rows if row.is_timed and row.configuration.task == task}
+    for session in sessions:
+        timed = {row.configuration: row for row in session.rows if row.is_timed and row.configuration.task == task}
         for configuration, row in timed.items():
             base = timed.get(configuration.in_way(EAGER))
             if base is not None and base is not row:

@@ -255,7 +255,7 @@ def _by_roof(bench: Bench, threads: int) -> list[DType]:
 
 
 def _gains(bench: Bench, task: Task) -> dict[Way, float]:
-    return search.gains_of([session.rows for session in (*bench.old, bench.session)], task)
+    return search.gains_of([*bench.old, bench.session], task)
 
 
 def line(timing: Timing) -> str:

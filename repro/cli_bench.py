@@ -108,7 +108,8 @@ def bench_(
     _print([(run.session, run.path) for run in runs], as_json)
     for run in runs:
         if run.path and run.taken:
-            _say(f"not timed again: {len(run.taken)} rows of {', '.join(sorted(set(run.taken.values())))}; --again times them anew")
+            files = ", ".join(sorted(set(run.taken.values())))
+            _say(f"not timed again: {len(run.taken)} row{'s' if len(run.taken) > 1 else ''} of {files}; --again does")
     return None
 
 

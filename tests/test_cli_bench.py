@@ -251,7 +251,7 @@ def test_an_interrupt_is_exit_code_130_and_one_line(
     assert "interrupted before the first row" in capsys.readouterr().err
     monkeypatch.setattr(jobs, "time_in_process", time_in_process)
     assert run(*RUN, "--records", str(tmp_path)) == 0
-    assert "not timed again: 1 rows of 002.json; --again times them anew\n" in capsys.readouterr().err
+    assert "not timed again: 1 row of 002.json; --again does\n" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- comparing and taking

@@ -34,6 +34,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     made: list[Any] = []
 
     def take(call: Callable[[], Tensor], device: str, limit: float) -> float:
+        assert limit == SHORT
         made.append(call())
         return 1.0 if len(made[-1]) == 64 else 0.5
 
@@ -62,7 +63,7 @@ def test_tf32_is_on_only_where_it_is_measured(asked: list[Any], dtype: DType, pr
 
 
 def test_a_copy_reads_and_writes_each_byte(asked: list[Any]) -> None:
-    assert find_copy_rate("cpu", 1, 4_000).bytes_per_second == 2 * 4_000 / 0.5
+    assert find_copy_rate("cpu", 1, SHORT, 4_000).bytes_per_second == 2 * 4_000 / 0.5
     assert asked[0].nbytes == 4_000
     assert asked[0].min() == 1
 
@@ -87,7 +88,7 @@ def test_tiny_ones_are_found_for_real(threads: int) -> None:
     found = find_roof("float32", "cpu", threads, (64, 256), SHORT)
     assert [product.n for product in found.products] == [64, 256]
     assert 1e7 < min(product.flops for product in found.products) <= found.flops < 1e14
-    assert 1e7 < find_copy_rate("cpu", threads, 2**22).bytes_per_second < 1e13
+    assert 1e7 < find_copy_rate("cpu", threads, SHORT, 2**22).bytes_per_second < 1e13
 
 
 def test_what_a_process_prints_are_roofs_and_a_copy_rate(monkeypatch: pytest.MonkeyPatch) -> None:

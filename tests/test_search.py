@@ -13,7 +13,7 @@ from bench import search
 from bench.search import batch_for, candidates, eager, gains_of, grid, half_dtypes
 from repro import Ledger, machine
 from repro.throughput.steps import CLIMBED, ladder
-from repro.throughput.timing import EAGER, Configuration, DType, Task, Timing, Way
+from repro.throughput.timing import EAGER, Configuration, DType, Session, Task, Timing, Way
 
 BASE = Configuration(network="resnet18", task="inference", device="cpu", batch=8, threads=2)
 FIELDS = tuple(Configuration.model_fields)
@@ -109,22 +109,24 @@ def test_what_was_faster_on_other_networks_comes_first_by_its_gain() -> None:
     assert wanted[2] == candidates(BASE, ["bfloat16", "float32"], {})[0]
 
 
-def test_a_gain_is_the_mean_over_networks_at_equal_batch_and_threads_in_one_session(make_timing: Callable[..., Timing]) -> None:
-    rows = [
+def test_a_gain_is_the_mean_over_networks_at_equal_batch_and_threads_in_one_session(
+    make_timing: Callable[..., Timing], make_session: Callable[..., Session]
+) -> None:
+    session = make_session(
         make_timing("vgg-a", 1.0), make_timing("vgg-a", 0.5, dtype="bfloat16"), make_timing("vgg-a", 0.25, dtype="bfloat16", compiled=True),
         make_timing("alexnet", 1.0), make_timing("alexnet", 0.125, dtype="bfloat16"),
         make_timing("alexnet", 0.01, dtype="float16", batch=1), make_timing("alexnet", 0.01, dtype="float16", threads=1),
         make_timing("vgg-b", 0.01, dtype="float16"), make_timing("vgg-b", outcome="failed"),
         make_timing("vgg-a", 0.01, dtype="float16", outcome="failed"),
         make_timing("vgg-a", 1.0, task="training"), make_timing("vgg-a", 2.0, task="training", dtype="bfloat16"),
-    ]  # fmt: skip
+    )  # fmt: skip
     bf16, compiled = way(dtype="bfloat16"), way(dtype="bfloat16", compiled=True)
     gains = {bf16: (1 * 2 * 8) ** (1 / 3), compiled: (1 * 4) ** (1 / 2)}
-    assert gains_of([rows], "inference") == pytest.approx(gains), "twice beats once"
-    slow_day = [make_timing("vgg-a", 100.0), make_timing("vgg-b", 100.0), make_timing("vgg-c", 0.01, dtype="bfloat16")]
-    assert gains_of([rows, slow_day], "inference") == pytest.approx(gains), "nothing is held against another session"
-    assert gains_of([rows, rows], "inference")[compiled] == pytest.approx((1 * 4 * 4) ** (1 / 3))
-    assert gains_of([rows], "training") == pytest.approx({bf16: 0.5 ** (1 / 2)})
+    assert gains_of([session], "inference") == pytest.approx(gains), "twice beats once"
+    slow_day = make_session(make_timing("vgg-a", 100.0), make_timing("vgg-b", 100.0), make_timing("vgg-c", 0.01, dtype="bfloat16"))
+    assert gains_of([session, slow_day], "inference") == pytest.approx(gains), "nothing is held against another session"
+    assert gains_of([session, session], "inference")[compiled] == pytest.approx((1 * 4 * 4) ** (1 / 3))
+    assert gains_of([session], "training") == pytest.approx({bf16: 0.5 ** (1 / 2)})
     assert gains_of([], "inference") == {}
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from repro.claims import significant
 from repro.tables import Ledger, Network
-from repro.throughput.timing import HALF_WIDTH, Configuration, DType, Mistake, Session, Task, Timing
+from repro.throughput.timing import HALF_WIDTH, Configuration, DType, Mistake, Session, Task, Timing, on_threads
 
 #: The coefficient of variation of the blocks, and the part of all cores that others used, above which a row is flagged.
 MOST_VARIATION = 0.05
@@ -231,7 +231,7 @@ def _falling_roofs(session: Session) -> Iterator[Doubt]:
             if falls and differ(one.flops, more.flops, session.floor):
                 yield Doubt(
                     "a roof doesn't fall with more threads",
-                    f"{one.dtype}: {_giga(one.flops)} on {_threads(one.threads)}, {_giga(more.flops)} on {_threads(more.threads)}",
+                    f"{one.dtype}: {_giga(one.flops)} on {on_threads(one.threads)}, {_giga(more.flops)} on {on_threads(more.threads)}",
                 )
 
 
@@ -245,13 +245,9 @@ def _unlike_roofs(sessions: Sequence[Session]) -> Iterator[Doubt]:
         if differ(max(each), min(each), SAME_ROOF):
             yield Doubt(
                 f"a roof is the same in every session, within {100 * SAME_ROOF:.0f} %",
-                f"{dtype} on {_threads(threads)}: {_giga(min(each))} to {_giga(max(each))}, so that shares of it may be off",
+                f"{dtype} on {on_threads(threads)}: {_giga(min(each))} to {_giga(max(each))}, so that shares of it may be off",
             )
 
 
 def _giga(flops: float) -> str:
     return f"{significant(flops / 1e9)} GFLOP/s"
-
-
-def _threads(count: int) -> str:
-    return f"{count} thread{'s' if count > 1 else ''}"

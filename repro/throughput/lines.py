@@ -7,7 +7,7 @@ from typing import Any
 
 from repro.tables import Ledger
 from repro.throughput.doubt import NO_DIFFERENCE, are_apart, baseline, clocks_of, doubts, fastest, flags, group, mistaken, percent, speed_up
-from repro.throughput.timing import Session, Timing
+from repro.throughput.timing import Session, Timing, on_threads
 
 #: A noise floor above which it's told how to get a better one.
 LOUD = 0.5
@@ -38,9 +38,9 @@ def _lines(session: Session, ledger: Ledger) -> Iterator[str]:
     its = session.environment
     yield f"{its.hardware}, {its.instructions or session.device}, torch {its.torch}"
     for roof in session.roofs:
-        yield f"roof of {roof.dtype}, {_threads(roof.threads)}: {roof.flops / 1e9:,.0f} GFLOP/s"
+        yield f"roof of {roof.dtype}, {on_threads(roof.threads)}: {roof.flops / 1e9:,.0f} GFLOP/s"
     for copy in session.copies:
-        yield f"memory copy, {_threads(copy.threads)}: {copy.bytes_per_second / 1e9:,.1f} GB/s"
+        yield f"memory copy, {on_threads(copy.threads)}: {copy.bytes_per_second / 1e9:,.1f} GB/s"
     if session.floor is not None:
         timings = f"{len(session.same_timings)} timings of one configuration"
         yield f"noise floor: {percent(session.floor)}, the largest difference between {timings}{_loud(session)}"
@@ -50,7 +50,7 @@ def _lines(session: Session, ledger: Ledger) -> Iterator[str]:
         yield f"{network} {task}, batch {batch}: {result}"
         for row in rows:
             if not row.is_timed:
-                yield f"  not timed: {row.configuration.how}, {_threads(row.configuration.threads)}: {row.reason}"
+                yield f"  not timed: {row.configuration.how}, {on_threads(row.configuration.threads)}: {row.reason}"
     for mistake in session.mistakes:
         words = mistaken(mistake, session.floor)
         yield f"timed wrongly, {f'{mistake.name}: {words}' if words == NO_DIFFERENCE else mistake.result}"
@@ -72,7 +72,3 @@ def _loud(session: Session) -> str:
     """What to do where noise hides most differences."""
     most = (session.floor or 0.0) > LOUD
     return "; this machine or its host was busy: rather delete this record, and time it again when it's quiet" if most else ""
-
-
-def _threads(count: int) -> str:
-    return f"{count} thread{'s' if count > 1 else ''}"

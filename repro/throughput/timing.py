@@ -91,7 +91,7 @@ class Configuration(Measured):
     @property
     def label(self) -> str:
         """``resnet50 inference, cpu, batch 8, 2 threads: float32, NCHW, eager``"""
-        threads = f", {self.threads} thread{'s' if self.threads > 1 else ''}" if self.device == "cpu" else ""
+        threads = f", {on_threads(self.threads)}" if self.device == "cpu" else ""
         return f"{self.network} {self.task}, {self.device}, batch {self.batch}{threads}: {self.how}"
 
 
@@ -305,6 +305,11 @@ class Session(Measured):
         if not row.is_timed or roof is None or row.configuration.network not in ledger.networks:
             return None
         return row.flops(ledger.network(row.configuration.network).macs) / roof
+
+
+def on_threads(count: int) -> str:
+    """``1 thread``, ``2 threads``"""
+    return f"{count} thread{'s' if count > 1 else ''}"
 
 
 def larger_floor(*sessions: Session) -> float | None:
