@@ -108,7 +108,7 @@ def make_timing() -> Callable[..., Timing]:
             return Timing.model_validate({"configuration": configuration, "reason": "out of memory"} | changes)
         blocks = seconds if isinstance(seconds, tuple) else tuple(seconds * (1 + number / 1000) for number in range(-5, 6))
         made = {
-            "outcome": "timed", "seconds": blocks, "calls": 4, "warm_up": 3, "first_call": 2 * blocks[0], "reached": True,
+            "outcome": "timed", "seconds": blocks, "calls": 4, "warm_up": 3, "first_call": 2 * blocks[0],
             "peak_memory": 500 * 2**20, "others": 0.01, "spent": 60.0,
         }  # fmt: skip
         return Timing.model_validate({"configuration": configuration} | made | changes)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,6 @@ import pytest
 from pydantic import ValidationError
 
 from repro import Ledger, ReproError
-from repro.intervals import Interval
 from repro.throughput.timing import Mistake, Roof, Session, Timing, load_sessions, read_session
 
 MakeTiming = Callable[..., Timing]
@@ -20,11 +20,23 @@ BLOCKS = (0.9, 0.4, 0.5, 0.6, 0.5, 0.5)
 def test_median_interval_and_rates_of_raw_blocks(make_timing: MakeTiming) -> None:
     row = make_timing(seconds=BLOCKS, batch=8)
     assert row.median == 0.5
-    assert row.interval == Interval(0.4, 0.9)
-    assert row.half_width == pytest.approx(0.5)
+    low, high = 0.4 + 5 / 14 * 0.1, 0.9 - 5 / 14 * 0.3
+    assert (row.interval.low, row.interval.high) == pytest.approx((low, high)) if row.interval else False
+    assert row.half_width == pytest.approx((high - low) / 2 / 0.5)
+    assert not row.reached
+    assert make_timing().reached
     assert row.images_per_second == 16
-    assert row.rates == Interval(8 / 0.9, 8 / 0.4)  # the slow end of the seconds is the low end of the rate
+    assert (
+        (row.rates.low, row.rates.high) == pytest.approx((8 / high, 8 / low)) if row.rates else False
+    )  # the slow end of the seconds is the low end of the rate
     assert row.variation == pytest.approx(0.17512 / 0.56667, rel=1e-3)
+
+
+def test_a_record_that_says_whether_two_per_cent_were_reached_is_asked_anew(make_timing: MakeTiming) -> None:
+    row = make_timing(seconds=BLOCKS)
+    written = json.loads(row.model_dump_json())
+    assert "reached" not in written
+    assert Timing.model_validate_json(json.dumps(written | {"reached": True})) == row
 
 
 def test_few_blocks_have_a_median_and_no_interval(make_timing: MakeTiming) -> None:

@@ -31,11 +31,11 @@ stands in \
 METHOD = "\n".join(
     (
         "- A row is one configuration in a process of its own. A sample is a block of so many calls that they took at least 100 ms when "
-        "it had warmed up. The time is the median of the blocks; ± is the half-width of its 95 % interval (order statistics) within that "
-        "process, as if a block didn't depend on the one before. On a machine that is slower for seconds it does, and the interval is too "
-        f"narrow, the more so as sampling ends as soon as it's ±{100 * HALF_WIDTH:.0f} %, or at a time limit, though seldom before six "
-        "blocks, without which there is no interval. Hence the noise floor. What a search sees to be slower than another way is *only "
-        "glanced at*: it gets two seconds.",
+        "it had warmed up. The time is the median of the blocks; ± is the half-width of its 95 % interval (interpolated order statistics, "
+        "Hettmansperger and Sheather 1986) within that process, as if a block didn't depend on the one before. On a machine that is "
+        "slower for seconds it does, and the interval is too narrow, the more so as sampling ends as soon as it's "
+        f"±{100 * HALF_WIDTH:.0f} %, or at a time limit, though seldom before six blocks, without which there is no interval. Hence the "
+        "noise floor. What a search sees to be slower than another way is *only glanced at*: it gets two seconds.",
         "- A *session* is one run of the timer; the time that it had and its record are listed with its machine. *Memory kept*: memory "
         "that was freed isn't returned to the system (settings of glibc on a CPU, expandable segments on CUDA).",
         "- *Ways timed* are the rows at that batch, eager float32 included; *as fast* is how many of them are no different from the "

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from repro.errors import ReproError
 from repro.records import first_fault
-from repro.throughput.timing import HALF_WIDTH, Session
+from repro.throughput.timing import Session
 
 #: Where a benchmark's ``extra_info`` holds its configuration, and where the run's ``machine_info`` holds the session without its rows.
 CONFIGURATION, SESSION = "configuration", "repro"
@@ -47,8 +47,7 @@ def read_pytest_json(path: Path) -> Session | None:
         raise ReproError(
             f"{path}: benchmarks on {' and '.join(devices)}, and a session is of one device; run pytest again with `-k {devices[0]}`"
         )
-    reached = (row.model_copy(update={"reached": row.half_width <= HALF_WIDTH}) for row in session.rows)
-    return session.model_copy(update={"rows": tuple(reached)})
+    return session
 
 
 def _row(benchmark: dict[str, Any]) -> dict[str, Any]:

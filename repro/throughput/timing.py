@@ -11,14 +11,14 @@ import math
 import statistics
 from collections import defaultdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from repro.claims import FLOPS_PER_MAC_TRAINED
 from repro.errors import ReproError
 from repro.files import write_atomically, write_once
-from repro.intervals import Interval, median_interval
+from repro.intervals import Interval, half_width, median_interval
 from repro.records import Environment, Part, first_fault, folder_of
 from repro.tables import Ledger
 
@@ -109,8 +109,8 @@ class Timing(Measured):
 
     ``seconds`` are those of a call, one number a block of ``calls`` calls, the device synchronised at the edges of a block. ``warm_up``
     counts the calls before, and ``flat`` says whether their median was at the end, or None where nobody looked. ``first_call`` holds
-    compiling and autotuning. ``reached``: the half-width of the median's 95 % interval came to within 2 % before the time limit.
-    ``glanced``: it was slower than another, so it got little time. ``transfer``: seconds in which a batch is copied to the device.
+    compiling and autotuning. ``glanced``: it was slower than another, so it got little time. ``transfer``: seconds in which a batch is
+    copied to the device.
     ``peak_memory``: bytes, the whole process on a CPU, the allocator's on a device. ``others``: what part of all cores other processes,
     or other virtual machines of the host, used meanwhile. ``spent``: seconds from the start of the process to its end. A row that is
     timed has samples, one that failed a reason.
@@ -124,13 +124,18 @@ class Timing(Measured):
     warm_up: int = 0
     flat: bool | None = None
     first_call: float | None = None
-    reached: bool = False
     glanced: bool = False
     peak_memory: int | None = None
     transfer: float | None = None
     others: float | None = None
     spent: float = 0.0
     clocks: tuple[Clocks, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_follows(cls, fields: Any) -> Any:
+        """Records of before December 2026 say whether 2 % were reached, which follows from the samples."""
+        return {name: value for name, value in fields.items() if name != "reached"} if isinstance(fields, dict) else fields
 
     @model_validator(mode="after")
     def _has_what_it_says(self) -> Timing:
@@ -152,13 +157,18 @@ class Timing(Measured):
 
     @functools.cached_property
     def interval(self) -> Interval | None:
-        """The 95 % interval of the median, by order statistics; None for fewer than six blocks."""
+        """The 95 % interval of the median, by interpolated order statistics; None for fewer than six blocks."""
         return median_interval(self.seconds)
 
     @property
     def half_width(self) -> float:
         """Half the interval's width over the median; infinite where there is no interval."""
-        return (self.interval.high - self.interval.low) / 2 / self.median if self.interval else math.inf
+        return half_width(self.seconds)
+
+    @property
+    def reached(self) -> bool:
+        """Whether the half-width is within 2 %."""
+        return self.half_width <= HALF_WIDTH
 
     @property
     def variation(self) -> float:
