@@ -30,13 +30,15 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What the calls give that would be measured, each taking half a second, and a product of side 64 twice as long."""
+    """What the calls give that would be measured, each taking half a second, a product of side 64 twice as long, and a convolution of side
+    16 half as long."""
     made: list[Any] = []
 
     def take(call: Callable[[], Tensor], device: str, limit: float) -> float:
-        assert limit == SHORT
         made.append(call())
-        return 1.0 if len(made[-1]) == 64 else 0.5
+        shape = made[-1].shape
+        assert limit == (SHORT if len(shape) == 1 else SHORT / 2), "a copy has all of it, and either way to multiply half"
+        return 1.0 if 64 in shape else 0.25 if shape == (1, 16, 16, 1) else 0.5
 
     monkeypatch.setattr(roof, "_median", take)
     return made
@@ -45,13 +47,23 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_product_is_of_two_square_matrices_in_its_dtype(asked: list[Any], dtype: DType) -> None:
     found = find_roof(dtype, "cpu", 2, (16, 64), SHORT)
-    assert [(product.n, product.flops) for product in found.products] == [(16, 2 * 16**3 / 0.5), (64, 2 * 64**3)]
+    rates = [
+        (16, "matmul", 2 * 16**3 / 0.5), (16, "convolution", 2 * 16**3 / 0.25), (64, "matmul", 2 * 64**3), (64, "convolution", 2 * 64**3)
+    ]  # fmt: skip
+    assert [(product.n, product.by, product.flops) for product in found.products] == rates
     assert (found.dtype, found.threads, torch.get_num_threads()) == (dtype, 2, 2)
-    assert [product.shape for product in asked] == [(16, 16), (64, 64)]
+    assert [product.shape for product in asked] == [(16, 16), (1, 16, 16, 1), (64, 64), (1, 64, 64, 1)]
     assert {product.dtype for product in asked} == {getattr(torch, dtype)}
 
 
-def test_the_roof_is_the_best_of_its_sizes(asked: list[Any]) -> None:
+def test_both_ways_give_the_same_product(asked: list[Any]) -> None:
+    find_roof("float32", "cpu", 1, (24,), SHORT)
+    product, convolved = asked
+    torch.testing.assert_close(convolved[0, :, :, 0].T, product)
+
+
+def test_the_roof_is_the_best_of_its_sizes_and_ways(asked: list[Any]) -> None:
+    assert find_roof("float32", "cpu", 1, (16, 20), SHORT).flops == 2 * 16**3 / 0.25 > 2 * 20**3 / 0.5
     assert find_roof("float32", "cpu", 1, (60, 64), SHORT).flops == 2 * 60**3 / 0.5, "the larger one is slower here"
 
 
@@ -86,7 +98,7 @@ def invented_measure(call: Callable[[], object], device: str, limit: float, fewe
 @pytest.mark.parametrize("threads", [1, 2])
 def test_tiny_ones_are_found_for_real(threads: int) -> None:
     found = find_roof("float32", "cpu", threads, (64, 256), SHORT)
-    assert [product.n for product in found.products] == [64, 256]
+    assert [product.n for product in found.products] == [64, 64, 256, 256]
     assert 1e7 < min(product.flops for product in found.products) <= found.flops < 1e14
     assert 1e7 < find_copy_rate("cpu", threads, SHORT, 2**22).bytes_per_second < 1e13
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import torch
 
 from bench import timer
 from bench.timer import BLOCK, GLANCE, Samples, measure
-from repro.intervals import half_width
+from repro.intervals import half_width, median_interval
 
 
 @dataclass
@@ -162,6 +163,19 @@ def test_sampling_ends_as_soon_as_the_median_is_known(clock: Clock) -> None:
     assert reached(samples)
     assert len(samples.seconds) == 6
     assert not samples.glanced
+
+
+@pytest.mark.parametrize(("noise", "least", "most"), [(0.01, 0.93, 0.97), (0.03, 0.93, 0.97), (0.05, 0.92, 0.97), (0.08, 0.89, 0.94)])
+def test_the_interval_holds_the_median_although_sampling_ends_when_it_is_narrow(
+    clock: Clock, noise: float, least: float, most: float
+) -> None:
+    draw, covered, rounds = random.Random(0), 0, 1_000
+    for _ in range(rounds):
+        seconds = measure(Call(clock, (0.03 * draw.gauss(1.0, noise) for _ in itertools.count())), "cpu", 1_000.0).seconds
+        interval = median_interval(seconds)
+        assert interval is not None
+        covered += interval.low <= 0.03 <= interval.high
+    assert least < covered / rounds < most
 
 
 def test_sampling_ends_at_the_limit_where_the_median_is_not_known(clock: Clock) -> None:

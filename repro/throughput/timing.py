@@ -194,14 +194,17 @@ class Timing(Measured):
 
 
 class Product(Measured):
-    """A square matrix product: FLOP/s (2 a MAC) of the median."""
+    """A square matrix product: FLOP/s (2 a MAC) of the median. ``by`` "convolution": as a 1x1 convolution of n pixels, which is the same
+    product."""
 
     n: int = Field(ge=1)
     flops: float = Field(gt=0)
+    by: Literal["matmul", "convolution"] = "matmul"
 
 
 class Roof(Measured):
-    """The machine's own best rate of matrix products in one dtype with so many threads: the best of several sizes."""
+    """The machine's own best rate of matrix products in one dtype with so many threads: the best of several sizes and of
+    both ways."""
 
     dtype: DType
     threads: int
