@@ -1,7 +1,7 @@
 """The machine's own best rates, measured in a process of its own: square matrix products by dtype, and memory copy.
 
-A product is computed by torch.matmul and as a 1x1 convolution, since different libraries may do these: on a CPU of AMD, MKL's products in
-float32 reach two thirds of what oneDNN's convolutions do.
+On a CPU a product is also computed by oneDNN, whose convolutions the networks run: torch's own products in float32 are MKL's, which on a
+CPU of AMD reach half of that.
 
 ``python -m bench.roof`` reads ``{"device", "threads", "dtypes", "sizes"}`` as JSON from standard input and prints ``{"roofs", "copies"}``.
 """
@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import psutil
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from bench.child import answer
@@ -34,10 +35,14 @@ LIMIT, FEWEST = 1.0, 3
 
 
 def find_roof(dtype: DType, device: str, threads: int, sizes: tuple[int, ...], limit: float) -> Roof:
-    """FLOP/s (2 a MAC) of products of square matrices, the median for each size, which gets ``limit`` seconds, half of them either way."""
+    """FLOP/s (2 a MAC) of products of square matrices, the median for each size and way; all ways of a size get ``limit`` seconds."""
     use_tf32(dtype == "tf32")
     torch.set_num_threads(threads)
-    products = [product for n in sizes for product in _products(n, dtype, device, limit / 2)]
+    products = []
+    for n in sizes:
+        ways = _products(n, dtype, device)
+        for by, call in ways.items():
+            products.append(Product(n=n, by=by, flops=2 * n**3 / _median(call, device, limit / len(ways))))
     return Roof(dtype=dtype, threads=threads, products=tuple(products))
 
 
@@ -48,12 +53,13 @@ def find_copy_rate(device: str, threads: int, limit: float, size: int = COPIED) 
     return Copy(threads=threads, bytes_per_second=2 * size / _median(lambda: target.copy_(source), device, limit))
 
 
-def _products(n: int, dtype: DType, device: str, limit: float) -> Iterator[Product]:
-    """Noise times noise; the rows of the first are pixels, channels last."""
-    a, b = ((torch.randn(n, 1, device=device) + torch.randn(n, device=device)).to(DTYPES[dtype]) for _ in range(2))
-    pixels, weight = a.T.reshape(1, n, n, 1), b.T.reshape(n, n, 1, 1).contiguous()
-    yield Product(n=n, by="matmul", flops=2 * n**3 / _median(lambda: a @ b, device, limit))
-    yield Product(n=n, by="convolution", flops=2 * n**3 / _median(lambda: F.conv2d(pixels, weight), device, limit))
+def _products(n: int, dtype: DType, device: str) -> dict[Literal["matmul", "oneDNN"], Callable[[], Tensor]]:
+    """Calls that multiply two matrices of noise."""
+    a, b = ((torch.randn(n, 1, device=device) + torch.randn(n, device=device)).to(DTYPES[dtype]) for _ in range(2))  # quicker than n x n
+    if torch.device(device).type != "cpu" or not torch.backends.mkldnn.is_available():
+        return {"matmul": lambda: a @ b}
+    rows, weight = a.to_mkldnn(), b.T.contiguous().to_mkldnn()
+    return {"matmul": lambda: a @ b, "oneDNN": lambda: F.linear(rows, weight)}
 
 
 def _median(call: Callable[[], object], device: str, limit: float) -> float:

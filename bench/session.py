@@ -7,7 +7,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from repro.throughput.timing import (
     Timing,
     Way,
     load_sessions,
+    on_threads,
     sessions_of,
     write_session,
 )
@@ -117,19 +118,25 @@ class Bench:
         if time.monotonic() - self.same_at > SAME_EVERY:
             self.time_the_same()
         if self.session.copy_rate(threads) is None and threads not in self.roofless:
-            self.tell(f"roof of matrix products and memory copy, {threads} threads ...")
-            base = Configuration(network=SAME_NETWORK, task="inference", device=self.plan.device, batch=1, threads=threads)
-            task = {"device": self.plan.device, "threads": threads, "dtypes": jobs.possible_dtypes(base), "sizes": SIZES}
-            task["limit"] = self.plan.roof_limit
-            ended = jobs.run_module("bench.roof", json.dumps(task), jobs.variables(base), ROOF_PATIENCE)
-            if ended.reason is not None:
-                self.roofless.add(threads)
-                return self.tell(f"  not measured, so that shares of it are missing: {ended.reason}")
-            roofs = tuple(Roof.model_validate(roof) for roof in ended.found["roofs"])
-            copies = tuple(Copy.model_validate(copy) for copy in ended.found["copies"])
-            self.tell("  " + ", ".join(f"{roof.dtype} {roof.flops / 1e9:,.0f} GFLOP/s" for roof in roofs))
-            self._save(roofs=(*self.session.roofs, *roofs), copies=(*self.session.copies, *copies))
-        return None
+            self._find_roofs(threads, SIZES)
+
+    def _find_roofs(self, threads: int, sizes: Sequence[int]) -> None:
+        """The best rates so far of matrix products of these sizes and of memory copy, by so many threads."""
+        self.tell(f"roof of matrix products and memory copy, {on_threads(threads)} ...")
+        base = Configuration(network=SAME_NETWORK, task="inference", device=self.plan.device, batch=1, threads=threads)
+        task = {"device": self.plan.device, "threads": threads, "dtypes": jobs.possible_dtypes(base), "sizes": sizes}
+        task["limit"] = self.plan.roof_limit
+        ended = jobs.run_module("bench.roof", json.dumps(task), jobs.variables(base), ROOF_PATIENCE)
+        if ended.reason is not None:
+            self.roofless.add(threads)
+            return self.tell(f"  not measured, so that shares of it may be missing: {ended.reason}")
+        roofs = {(roof.dtype, roof.threads): roof for roof in self.session.roofs}
+        for roof in map(Roof.model_validate, ended.found["roofs"]):
+            known = roofs.get((roof.dtype, threads))
+            roofs[roof.dtype, threads] = roof.or_better(known) if known else roof
+        copies = sorted((*self.session.copies, *map(Copy.model_validate, ended.found["copies"])), key=lambda copy: copy.bytes_per_second)
+        self.tell("  " + ", ".join(f"{dtype} {roof.flops / 1e9:,.0f} GFLOP/s" for (dtype, by), roof in roofs.items() if by == threads))
+        self._save(roofs=tuple(roofs.values()), copies=tuple({copy.threads: copy for copy in copies}.values()))
 
     @functools.cached_property
     def same(self) -> Configuration:
@@ -142,6 +149,8 @@ class Bench:
         timing = jobs.time_in_process(self.same, self.plan.limit, self.plan.patience)
         self.tell(f"  {line(timing)}")
         self._save(same=(*self.session.same, timing))
+        for threads in {roof.threads for roof in self.session.roofs} - self.roofless:
+            self._find_roofs(threads, sorted({roof.best.n for roof in self.session.roofs if roof.threads == threads}))
         self.same_at = time.monotonic()
 
     def _save(self, **changes: object) -> None:

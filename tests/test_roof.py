@@ -30,15 +30,15 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What the calls give that would be measured, each taking half a second, a product of side 64 twice as long, and a convolution of side
-    16 half as long."""
+    """What the calls give that would be measured, each taking half a second, a product of side 64 twice as long, and one of side 16 by
+    oneDNN half as long."""
     made: list[Any] = []
 
     def take(call: Callable[[], Tensor], device: str, limit: float) -> float:
         made.append(call())
         shape = made[-1].shape
         assert limit == (SHORT if len(shape) == 1 else SHORT / 2), "a copy has all of it, and either way to multiply half"
-        return 1.0 if 64 in shape else 0.25 if shape == (1, 16, 16, 1) else 0.5
+        return 1.0 if 64 in shape else 0.25 if shape == (16, 16) and made[-1].is_mkldnn else 0.5
 
     monkeypatch.setattr(roof, "_median", take)
     return made
@@ -48,18 +48,26 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_a_product_is_of_two_square_matrices_in_its_dtype(asked: list[Any], dtype: DType) -> None:
     found = find_roof(dtype, "cpu", 2, (16, 64), SHORT)
     rates = [
-        (16, "matmul", 2 * 16**3 / 0.5), (16, "convolution", 2 * 16**3 / 0.25), (64, "matmul", 2 * 64**3), (64, "convolution", 2 * 64**3)
+        (16, "matmul", 2 * 16**3 / 0.5), (16, "oneDNN", 2 * 16**3 / 0.25), (64, "matmul", 2 * 64**3), (64, "oneDNN", 2 * 64**3)
     ]  # fmt: skip
     assert [(product.n, product.by, product.flops) for product in found.products] == rates
     assert (found.dtype, found.threads, torch.get_num_threads()) == (dtype, 2, 2)
-    assert [product.shape for product in asked] == [(16, 16), (1, 16, 16, 1), (64, 64), (1, 64, 64, 1)]
+    assert [product.shape for product in asked] == [(16, 16), (16, 16), (64, 64), (64, 64)]
+    assert [product.is_mkldnn for product in asked] == [False, True, False, True]
     assert {product.dtype for product in asked} == {getattr(torch, dtype)}
 
 
 def test_both_ways_give_the_same_product(asked: list[Any]) -> None:
     find_roof("float32", "cpu", 1, (24,), SHORT)
-    product, convolved = asked
-    torch.testing.assert_close(convolved[0, :, :, 0].T, product)
+    product, other = asked
+    torch.testing.assert_close(other.to_dense(), product)
+
+
+def test_without_onednn_there_is_one_way(asked: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(roof, "_median", lambda call, device, limit: limit)
+    (product,) = find_roof("float32", "cpu", 1, (24,), SHORT).products
+    assert (product.by, product.flops) == ("matmul", 2 * 24**3 / SHORT), "with all of the time"
 
 
 def test_the_roof_is_the_best_of_its_sizes_and_ways(asked: list[Any]) -> None:

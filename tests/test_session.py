@@ -61,9 +61,9 @@ class Machine:
         self.roofs.append(task)
         if self.roof_reason:
             return Ended({}, self.roof_reason, 0.0, 1.0)
-        rates = {"float32": 1e11, "bfloat16": 4e11, "float16": 2e11, "tf32": 3e11}
+        rates = {"float32": 1e11 / len(self.roofs), "bfloat16": 3.6e11 + 0.4e11 * len(self.roofs), "float16": 2e11, "tf32": 3e11}
         roofs = [Roof(dtype=dtype, threads=task["threads"], products=(Product(n=64, flops=rates[dtype]),)) for dtype in task["dtypes"]]
-        copies = [Copy(threads=task["threads"], bytes_per_second=1e10)]
+        copies = [Copy(threads=task["threads"], bytes_per_second=1e10 * len(self.roofs))]
         return Ended({"roofs": [one.model_dump() for one in roofs], "copies": [one.model_dump() for one in copies]}, None, 0.0, 1.0)
 
 
@@ -140,16 +140,18 @@ def test_the_file_is_whole_after_each_row(invented: Machine, make_plan: MakePlan
 
 def test_the_file_has_the_machine_its_roofs_and_its_noise(invented: Machine, make_plan: MakePlan) -> None:
     found, _ = finish(make_plan(), invented)
-    assert (found.device, found.environment.hardware, found.source) == ("cpu", "Testor 9, 2 cores", "repro bench")
-    assert found.memory == psutil.virtual_memory().total
-    assert [(one.dtype, one.threads) for one in found.roofs] == [("float32", 2), ("bfloat16", 2), ("float16", 2)]
-    assert found.copy_rate(2) == 1e10
+    machine = (found.device, found.environment.hardware, found.memory, found.source)
+    assert machine == ("cpu", "Testor 9, 2 cores", psutil.virtual_memory().total, "repro bench")
+    roofs = [("float32", 2, 1e11), ("bfloat16", 2, 4.4e11), ("float16", 2, 2e11)]
+    assert [(one.dtype, one.threads, one.flops) for one in found.roofs] == roofs, "in bfloat16 the second time was faster"
+    assert [(copy.threads, copy.bytes_per_second) for copy in found.copies] == [(2, 2e10)]
     assert len(found.same) == 2, "at the start and at the end"
     assert found.floor == pytest.approx(1.02 / 1.01 - 1)
     assert set(invented.same) == {Configuration(network="resnet18", task="inference", device="cpu", batch=8, threads=2)}
-    sizes = [512, 1024, 2048, 4096, 6144]
-    once = {"device": "cpu", "threads": 2, "dtypes": ["float32", "bfloat16", "float16"], "sizes": sizes, "limit": 1.0}
-    assert invented.roofs == [once], "measured once"
+    once = {"device": "cpu", "threads": 2, "dtypes": ["float32", "bfloat16", "float16"], "limit": 1.0}
+    assert invented.roofs == [once | {"sizes": [512, 1024, 2048, 4096, 6144]}, once | {"sizes": [64]}], (
+        "at the start, and the best size at the end"
+    )
 
 
 def test_a_dtype_that_the_machine_lacks_has_no_roof(invented: Machine, make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +164,7 @@ def test_a_dtype_that_the_machine_lacks_has_no_roof(invented: Machine, make_plan
 def test_a_roof_that_cannot_be_measured_is_told_once_and_the_rest_goes_on(invented: Machine, make_plan: MakePlan) -> None:
     invented.roof_reason = "killed"
     found, said = finish(make_plan(), invented)
-    assert said.count("  not measured, so that shares of it are missing: killed") == len(invented.roofs) == 1
+    assert said.count("  not measured, so that shares of it may be missing: killed") == len(invented.roofs) == 1
     assert (found.roofs, found.copies) == ((), ())
     assert len(found.rows) > 1
 
@@ -333,7 +335,7 @@ def test_without_time_to_search_eager_float32_is_timed_and_the_rest_is_told(inve
     assert [row.configuration.is_eager_fp32 for row in found.rows] == [True]
     ways = len(search.candidates(found.rows[0].configuration, ["bfloat16", "float16", "float32"], {})) + 1
     assert len(found.untried) == len(set(found.untried)) == ways
-    assert said[-3] == f"  fastest of 1: float32, NCHW, eager; no time for {ways} more ways, --budget gives more"
+    assert f"  fastest of 1: float32, NCHW, eager; no time for {ways} more ways, --budget gives more" in said
 
 
 def test_a_missing_compiler_is_told_and_nothing_compiled_is_tried(

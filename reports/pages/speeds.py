@@ -124,9 +124,8 @@ def _roof(place: Place, ledger: Ledger) -> Iterator[str]:
     rows = []
     for number, session in enumerate(place.sessions, 1):
         for roof in session.roofs:
-            best = max(roof.products, key=lambda product: product.flops)
             sizes = f"n = {min(product.n for product in roof.products)} to {max(product.n for product in roof.products)}"
-            how = f"n = {best.n}, {best.by}"
+            how = f"n = {roof.best.n}, {roof.best.by}"
             rows.append([str(number), f"matrix product, {roof.dtype}", str(roof.threads), f"{giga(roof.flops)} GFLOP/s", how, sizes])
         rows += [[str(number), "memory copy", str(copy.threads), f"{giga(copy.bytes_per_second)} GB/s", "", ""] for copy in session.copies]
     if not rows:

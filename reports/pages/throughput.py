@@ -44,9 +44,9 @@ METHOD = "\n".join(
         "so that a first call may be shorter in a later session. On CUDA, cuDNN chooses its algorithms by trying, in every row.",
         f"- FLOP/s count {FLOPS_PER_MAC} for each multiply-accumulate of the convolutions and fully connected layers, and "
         f"{FLOPS_PER_MAC_TRAINED} in training, by convention, although nothing needs the gradient of the images. The roof is the best "
-        "median rate of square matrix products of the same dtype and threads, by torch.matmul or as a 1x1 convolution (in sessions whose "
-        "code is older than that, by torch.matmul alone), measured in the same session; a "
-        "share is the row's FLOP/s over it.",
+        "median rate of square matrix products of the same dtype and threads, by torch.matmul and on a CPU by oneDNN too, at the start of "
+        "the same session and, the best sizes, every five minutes; in sessions whose code is older than that, by torch.matmul at the start "
+        "alone. A share is the row's FLOP/s over it.",
         "- *Compiled* is torch.compile; in inference weights are constants (freezing), with batch normalisation folded into them. In "
         "sessions whose code is older than the folding freezing did that itself: first calls are longer there, other calls as fast.",
         "- In training *bfloat16* and *float16* are autocast's: weights stay float32. In inference the weights have that dtype too.",

@@ -194,12 +194,11 @@ class Timing(Measured):
 
 
 class Product(Measured):
-    """A square matrix product: FLOP/s (2 a MAC) of the median. ``by`` "convolution": as a 1x1 convolution of n pixels, which is the same
-    product."""
+    """A square matrix product: FLOP/s (2 a MAC) of the median. ``by`` "oneDNN": a CPU's matmul may be another library's."""
 
     n: int = Field(ge=1)
     flops: float = Field(gt=0)
-    by: Literal["matmul", "convolution"] = "matmul"
+    by: Literal["matmul", "oneDNN"] = "matmul"
 
 
 class Roof(Measured):
@@ -211,9 +210,19 @@ class Roof(Measured):
     products: tuple[Product, ...] = Field(min_length=1)
 
     @property
+    def best(self) -> Product:
+        """The fastest product."""
+        return max(self.products, key=lambda product: product.flops)
+
+    @property
     def flops(self) -> float:
         """FLOP/s."""
-        return max(product.flops for product in self.products)
+        return self.best.flops
+
+    def or_better(self, other: Roof) -> Roof:
+        """The faster one of each product of both."""
+        products = sorted((*self.products, *other.products), key=lambda product: product.flops)
+        return self.model_copy(update={"products": tuple({(product.n, product.by): product for product in products}.values())})
 
 
 class Copy(Measured):
