@@ -149,9 +149,7 @@ def test_the_file_has_the_machine_its_roofs_and_its_noise(invented: Machine, mak
     assert found.floor == pytest.approx(1.02 / 1.01 - 1)
     assert set(invented.same) == {Configuration(network="resnet18", task="inference", device="cpu", batch=8, threads=2)}
     once = {"device": "cpu", "threads": 2, "dtypes": ["float32", "bfloat16", "float16"], "limit": 1.0}
-    assert invented.roofs == [once | {"sizes": [512, 1024, 2048, 4096, 6144]}, once | {"sizes": [64]}], (
-        "at the start, and the best size at the end"
-    )
+    assert invented.roofs == [once | {"sizes": [512, 1024, 2048, 4096, 6144]}, once | {"sizes": [64]}], "the best one again"
 
 
 def test_a_dtype_that_the_machine_lacks_has_no_roof(invented: Machine, make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
