@@ -126,6 +126,6 @@ def test_a_real_process_finds_the_roof_of_this_machine() -> None:
     ended = jobs.run_module("bench.roof", json.dumps(task), jobs.variables(base), 300.0)
     assert ended.reason is None
     (found,) = (Roof.model_validate(one) for one in ended.found["roofs"])
-    assert [product.n for product in found.products] == [256, 512]
+    assert [(product.n, product.by) for product in found.products] == [(n, by) for n in (256, 512) for by in ("matmul", "oneDNN")]
     assert found.flops > 1e9
     assert Copy.model_validate(ended.found["copies"][0]).bytes_per_second > 1e8
