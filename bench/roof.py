@@ -12,7 +12,7 @@ import json
 import statistics
 import sys
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 import torch
@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from bench.child import answer
 from bench.timer import measure
 from bench.workload import DTYPES, use_device, use_tf32
-from repro.throughput.timing import Copy, DType, Product, Roof
+from repro.throughput.timing import By, Copy, DType, Product, Roof
 
 SIZES = (512, 1024, 2048, 4096, 6144)
 
@@ -53,7 +53,7 @@ def find_copy_rate(device: str, threads: int, limit: float, size: int = COPIED) 
     return Copy(threads=threads, bytes_per_second=2 * size / _median(lambda: target.copy_(source), device, limit))
 
 
-def _products(n: int, dtype: DType, device: str) -> dict[Literal["matmul", "oneDNN"], Callable[[], Tensor]]:
+def _products(n: int, dtype: DType, device: str) -> dict[By, Callable[[], Tensor]]:
     """Calls that multiply two matrices of noise."""
     a, b = ((torch.randn(n, 1, device=device) + torch.randn(n, device=device)).to(DTYPES[dtype]) for _ in range(2))  # quicker than n x n
     if torch.device(device).type != "cpu" or not torch.backends.mkldnn.is_available():

@@ -21,14 +21,14 @@ def test_median_interval_and_rates_of_raw_blocks(make_timing: MakeTiming) -> Non
     row = make_timing(seconds=BLOCKS, batch=8)
     assert row.median == 0.5
     low, high = 0.4 + 5 / 14 * 0.1, 0.9 - 5 / 14 * 0.3
-    assert (row.interval.low, row.interval.high) == pytest.approx((low, high)) if row.interval else False
+    assert row.interval is not None
+    assert (row.interval.low, row.interval.high) == pytest.approx((low, high))
     assert row.half_width == pytest.approx((high - low) / 2 / 0.5)
     assert not row.reached
     assert make_timing().reached
     assert row.images_per_second == 16
-    assert (
-        (row.rates.low, row.rates.high) == pytest.approx((8 / high, 8 / low)) if row.rates else False
-    )  # the slow end of the seconds is the low end of the rate
+    assert row.rates is not None
+    assert (row.rates.low, row.rates.high) == pytest.approx((8 / high, 8 / low))  # the slow end of the seconds is the low end of the rate
     assert row.variation == pytest.approx(0.17512 / 0.56667, rel=1e-3)
 
 

@@ -32,6 +32,7 @@ HALF_WIDTH = 0.02
 MOST_IMAGES = 10**9
 
 Task = Literal["inference", "training"]
+By = Literal["matmul", "oneDNN"]
 DType = Literal["float32", "tf32", "bfloat16", "float16"]
 Layout = Literal["contiguous", "channels_last"]
 Allocator = Literal["default", "keep"]
@@ -110,10 +111,9 @@ class Timing(Measured):
     ``seconds`` are those of a call, one number a block of ``calls`` calls, the device synchronised at the edges of a block. ``warm_up``
     counts the calls before, and ``flat`` says whether their median was at the end, or None where nobody looked. ``first_call`` holds
     compiling and autotuning. ``glanced``: it was slower than another, so it got little time. ``transfer``: seconds in which a batch is
-    copied to the device.
-    ``peak_memory``: bytes, the whole process on a CPU, the allocator's on a device. ``others``: what part of all cores other processes,
-    or other virtual machines of the host, used meanwhile. ``spent``: seconds from the start of the process to its end. A row that is
-    timed has samples, one that failed a reason.
+    copied to the device. ``peak_memory``: bytes, the whole process on a CPU, the allocator's on a device. ``others``: what part of all
+    cores other processes, or other virtual machines of the host, used meanwhile. ``spent``: seconds from the start of the process to its
+    end. A row that is timed has samples, one that failed a reason.
     """
 
     configuration: Configuration
@@ -160,7 +160,7 @@ class Timing(Measured):
         """The 95 % interval of the median, by interpolated order statistics; None for fewer than six blocks."""
         return median_interval(self.seconds)
 
-    @property
+    @functools.cached_property
     def half_width(self) -> float:
         """Half the interval's width over the median; infinite where there is no interval."""
         return half_width(self.seconds)
@@ -198,12 +198,12 @@ class Product(Measured):
 
     n: int = Field(ge=1)
     flops: float = Field(gt=0)
-    by: Literal["matmul", "oneDNN"] = "matmul"
+    by: By = "matmul"
 
 
 class Roof(Measured):
-    """The machine's own best rate of matrix products in one dtype with so many threads: the best of several sizes and of
-    both ways."""
+    """The machine's own best rate of matrix products in one dtype with so many threads: the best of several sizes and
+    of both ways to multiply."""
 
     dtype: DType
     threads: int
