@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +21,9 @@ from repro.throughput.timing import Configuration, Copy, DType, Product, Roof, S
 
 hypothesis.settings.register_profile("repro", database=None, derandomize=True, deadline=timedelta(seconds=5), max_examples=300)
 hypothesis.settings.load_profile("repro")
+
+# A shell has its jobs in the background ignore Ctrl-C, and so would every process that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

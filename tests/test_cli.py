@@ -125,7 +125,6 @@ def test_ctrl_c_ends_with_one_line_and_exit_code_130() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background would ignore Ctrl-C
     )
     maps = Path(f"/proc/{process.pid}/maps")
     until = time.monotonic() + 60

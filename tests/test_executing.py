@@ -202,7 +202,6 @@ class Command:
                 stdout=errors,
                 stderr=errors,
                 env=environment,
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background would ignore Ctrl-C
             )
 
     def wait_until_trained(self, runs: int = 1) -> None:
