@@ -151,8 +151,13 @@ class Place:
     def merged(self) -> Session:
         """The last session with the rows that count of all, and with the A/A runs of the sessions that they are from."""
         numbers = {row.number for row in self.counting.values()}
-        same = tuple(timing for number in sorted(numbers) for timing in self.sessions[number - 1].same_timings)
-        return self.sessions[-1].model_copy(update={"rows": tuple(row.timing for row in self.counting.values()), "same": same})
+        sessions = [self.sessions[number - 1] for number in sorted(numbers)]
+        kept = {
+            "rows": tuple(row.timing for row in self.counting.values()),
+            "same": tuple(timing for session in sessions for timing in session.same_timings),
+            "mistakes": tuple(mistake for session in sessions for mistake in session.mistakes),
+        }
+        return self.sessions[-1].model_copy(update=kept)
 
     def pairs(self, task: Task, ledger: Ledger) -> list[Pair]:
         """A pair for each network that has an eager float32 row: large images before small ones, then by MACs.
@@ -218,7 +223,7 @@ class Place:
 
 
 def places_of(sessions: Iterable[Session]) -> tuple[Place, ...]:
-    """The sessions by hardware, device, timer, instructions and torch, CPUs first."""
+    """The sessions by hardware, device, timer, model of the CPU, instructions and torch, CPUs first."""
     found: dict[Origin, list[Session]] = {}
     for session in sessions:
         found.setdefault(session.origin, []).append(session)
@@ -227,10 +232,11 @@ def places_of(sessions: Iterable[Session]) -> tuple[Place, ...]:
 
 
 def _what_differs(key: Origin, keys: Iterable[Origin]) -> str:
-    """Instructions and torch, where those of others of the same hardware, device and timer are different ones."""
+    """The CPU's model, as far as it's recorded, instructions and torch, where those of others of the same hardware, device and timer are
+    different ones."""
     alike = [other for other in keys if other[:3] == key[:3]]
-    words = {3: key[3] or key[1], 4: f"torch {key[4]}"}
-    return "".join(f", {word}" for at, word in words.items() if len({other[at] for other in alike}) > 1)
+    words = {3: key[3], 4: key[4] or key[1], 5: f"torch {key[5]}"}
+    return "".join(f", {word}" for at, word in words.items() if word and len({other[at] for other in alike}) > 1)
 
 
 # ---------------------------------------------------------------- comparing

@@ -86,9 +86,11 @@ def cores() -> list[int]:
 def environment(device: str = "cpu") -> Environment:
     """This machine and these versions. ``device`` is torch's word for where the run takes place."""
     commit, dirty = _commit()
+    on_cpu = torch.device(device).type == "cpu"
     return Environment(
         hardware=hardware(device),
-        instructions=instructions() if torch.device(device).type == "cpu" else "",
+        cpu_model=cpu_model() if on_cpu else "",
+        instructions=instructions() if on_cpu else "",
         python=platform.python_version(),
         torch=torch.__version__,
         torchvision=version("torchvision"),
@@ -111,6 +113,13 @@ def processor() -> str:
     lines = _cpuinfo()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return re.sub(r"\s*(\(R\)|\(TM\)|CPU|@.*$)", "", names[0]) if names else platform.processor() or platform.machine()
+
+
+def cpu_model() -> str:
+    """``family 25 model 17 stepping 1``: tells CPUs apart to which virtual machines give one name; empty where the system doesn't say."""
+    known = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in _cpuinfo())}
+    names = ("cpu family", "model", "stepping", "CPU implementer", "CPU part")
+    return " ".join(f"{name.lower().removeprefix('cpu ')} {known[name]}" for name in names if name in known)
 
 
 def instructions() -> str:

@@ -51,9 +51,11 @@ class Settings(Part):
 
 
 class Environment(Part):
-    """The machine by its hardware, never by a name of host, user or path, and the versions of what ran."""
+    """The machine by its hardware, never by a name of host, user or path, and the versions of what ran. ``cpu_model`` is empty for a
+    device that isn't a CPU, and in records that are older than it."""
 
     hardware: str
+    cpu_model: str = ""
     instructions: str
     python: str
     torch: str

@@ -88,13 +88,18 @@ def test_what_else_differs_is_noted(make_timing: MakeTiming, make_session: MakeS
     ("changes", "line"),
     [
         ({"hardware": "Quickor 3, 8 cores"}, "before is on Testor 9, 2 cores, after on Quickor 3, 8 cores"),
+        (
+            {"cpu_model": "family 1 model 3"},
+            "before is on Testor 9, 2 cores, family 1 model 2, after on Testor 9, 2 cores, family 1 model 3",
+        ),
         ({"instructions": "avx512"}, "before, Testor 9, 2 cores computes with avx2, after, Testor 9, 2 cores computes with avx512"),
         ({"source": "pytest-benchmark"}, "on Testor 9, 2 cores, before is timed by repro bench, after by pytest-benchmark"),
         ({"rows": ()}, "no configuration was timed in both sessions of Testor 9, 2 cores"),
     ],
 )
 def test_what_is_not_comparable_says_why(make_timing: MakeTiming, make_session: MakeSession, changes: dict[str, str], line: str) -> None:
-    comparison = compare(make_session(make_timing()), make_session(make_timing(seconds=0.1), **changes))
+    before, after = ({"cpu_model": "family 1 model 2"} | each for each in ({}, changes))
+    comparison = compare(make_session(make_timing(), **before), make_session(make_timing(seconds=0.1), **after))
     assert comparison.rows == ()
     assert comparison_lines(comparison) == [f"not comparable: {line}"]
 

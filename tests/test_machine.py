@@ -28,6 +28,20 @@ def test_the_machine_is_named_by_its_hardware_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["cpu family\t: 25", "model\t\t: 17", "model name\t: Testor", "stepping\t: 1"] * 2, "family 25 model 17 stepping 1"),
+        (["CPU implementer\t: 0x41", "CPU part\t: 0xd40"], "implementer 0x41 part 0xd40"),
+        ([], ""),
+    ],
+)
+def test_a_cpu_has_a_model_besides_its_name(monkeypatch: pytest.MonkeyPatch, lines: list[str], expected: str) -> None:
+    monkeypatch.setattr(machine, "_cpuinfo", lambda: lines)
+    assert machine.environment().cpu_model == expected
+    assert machine.environment("meta").cpu_model == ""
+
+
+@pytest.mark.parametrize(
     ("flags", "expected"),
     [
         ("fpu avx2 avx512f avx512_bf16 amx_bf16", "amx_bf16"),

@@ -243,7 +243,7 @@ def test_again_times_everything_anew_into_another_file(invented: Machine, make_p
 
 @pytest.mark.parametrize(
     "changes",
-    [{"hardware": "Testor 8"}, {"torch": "1.0"}, {"instructions": "mmx"}, {"device": "cuda"}, {"source": "pytest-benchmark"}],
+    [{"hardware": "8"}, {"cpu_model": "6"}, {"torch": "1.0"}, {"instructions": "mmx"}, {"device": "cuda"}, {"source": "pytest-benchmark"}],
 )
 def test_rows_of_another_machine_torch_or_timer_are_not_known(
     invented: Machine, make_plan: MakePlan, tmp_path: Path, changes: dict[str, str]

@@ -9,7 +9,7 @@ import pytest
 
 from reports.timed import Place, about_batch, is_step, places_of, times
 from repro import Ledger
-from repro.throughput.timing import Session, Timing
+from repro.throughput.timing import Mistake, Session, Timing
 
 Make = Callable[..., Timing]
 MakeSession = Callable[..., Session]
@@ -140,6 +140,9 @@ def test_the_floor_between_sessions_is_of_all_their_runs(make_timing: Make, make
     place = place_of(first, make_session(make_timing("vgg-b"), same=(make_timing(seconds=0.6), other)))
     assert [session.floor for session in place.sessions] == [None, None]
     assert place.merged.floor == pytest.approx(0.2)
+    mistake = Mistake(name="no warm-up", configuration=make_timing().configuration, right=1.0, wrong=2.0)
+    shown = first.model_copy(update={"mistakes": (mistake,)})
+    assert place_of(shown, place.sessions[1]).merged.floor == pytest.approx(1.0), "the right timers of their exhibits too"
 
 
 def test_networks_are_compared_at_the_batch_that_most_have(ledger: Ledger, make_timing: Make, make_session: MakeSession) -> None:
@@ -210,11 +213,12 @@ def test_the_ladder_ends_at_the_first_step_that_is_missing_and_takes_no_other_ro
     assert [step.name for step in steps] == ["eager float32", "+ channels last"]
 
 
-def test_machines_of_one_name_with_other_instructions_or_torch_are_apart(make_timing: Make, make_session: MakeSession) -> None:
-    others = [make_session(make_timing(), **{key: value}) for key, value in (("instructions", "amx_bf16"), ("torch", "3.0"))]
+def test_machines_of_one_name_that_are_not_alike_are_apart(make_timing: Make, make_session: MakeSession) -> None:
+    changes = {"instructions": "amx_bf16", "torch": "3.0", "cpu_model": "family 1 model 2"}
+    others = [make_session(make_timing(), **{key: value}) for key, value in changes.items()]
     names = [place.name for place in places_of([make_session(make_timing()), *others])]
-    assert len(set(names)) == 3
-    assert sum("amx_bf16" in name for name in names) == sum("torch 3.0" in name for name in names) == 1
+    assert len(set(names)) == 4
+    assert [sum(word in name for name in names) for word in ("amx_bf16", "torch 3.0", "family 1 model 2")] == [1, 1, 1]
     two = [place.name for place in places_of([make_session(make_timing()), others[0]])]
     assert len(set(two)) == 2
     assert not any("torch" in name for name in two), "only what differs is in a name"

@@ -81,6 +81,17 @@ def test_floor_is_the_largest_difference_of_two_medians_of_the_same(make_timing:
     assert make_session(same=far[1:]).floor is None
 
 
+def test_the_right_timer_of_the_exhibit_is_one_more_of_the_same(make_timing: MakeTiming, make_session: MakeSession) -> None:
+    same, other = make_timing(seconds=0.5), make_timing(compiled=True).configuration
+    shown = [Mistake(name=name, configuration=same.configuration, right=0.6, wrong=0.7) for name in ("one cold call", "no warm-up")]
+    elsewhere = Mistake(name="no warm-up, compiled", configuration=other, right=0.1, wrong=0.7)
+    session = make_session(same=(same,), mistakes=(*shown, elsewhere, shown[0].model_copy(update={"right": None, "reason": "why"})))
+    assert session.same_medians == {same.configuration: [0.5, 0.6]}
+    assert session.floor == pytest.approx(0.2)
+    against = Mistake(name="TF32 silently on", configuration=other, against=same.configuration, right=0.75, wrong=0.1)
+    assert make_session(same=(same,), mistakes=(against,)).floor == pytest.approx(0.5)
+
+
 def test_labels_name_threads_on_a_cpu_only(make_timing: MakeTiming) -> None:
     assert make_timing().configuration.label == "resnet18 inference, cpu, batch 8, 2 threads: float32, NCHW, eager"
     changed = make_timing(device="cuda", dtype="bfloat16", layout="channels_last", compiled=True, allocator="keep").configuration

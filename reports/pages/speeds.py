@@ -186,7 +186,7 @@ def _session(place: Place, number: int) -> list[str]:
         f"{len(rows):,d}",
         f"{sum(row.is_flagged for row in rows):,d}",
         "not measured" if session.floor is None else percent(session.floor),
-        ", ".join(milli(timing.median) for timing in session.same_timings),
+        ", ".join(milli(median) for medians in session.same_medians.values() for median in medians),
         f"{code(its.commit[:7])}{', with uncommitted changes' if its.dirty else ''}",
     ]
 

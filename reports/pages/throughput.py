@@ -61,8 +61,9 @@ METHOD = "\n".join(
         f"- A row is flagged where its blocks vary by more than {100 * MOST_VARIATION:.0f} % (coefficient of variation), where "
         f"±{100 * HALF_WIDTH:.0f} % wasn't reached, where it was still warming up, and where others used more than "
         f"{100 * MOST_OTHERS:.0f} % of the machine.",
-        "- Machines stand side by side, named by their hardware. A ratio holds rows of one machine; only a crossover compares two, and "
-        "says so.",
+        "- Machines stand side by side, named by their hardware and, where one name isn't enough, by the model of the CPU, its "
+        "instructions and torch's version. In records that don't say the model, sessions of one name may be of several models. A ratio "
+        "holds rows of one machine; only a crossover compares two, and says so.",
     )
 )
 
@@ -154,7 +155,7 @@ def _machines(places: tuple[Place, ...]) -> str:
     rows = []
     for place in places:
         floors = [100 * floor for session in place.sessions if (floor := session.floor) is not None]
-        environments = [session.environment for session in place.sessions]
+        its = place.sessions[0].environment
         timed, flagged = len(place.timed), sum(row.is_flagged for row in place.timed)
         rows.append(
             [
@@ -166,11 +167,12 @@ def _machines(places: tuple[Place, ...]) -> str:
                 str(len({row.configuration.network for row in place.rows})),
                 f"{place.sessions[-1].memory / GIB:.0f}",
                 _range(floors),
-                text(", ".join(dict.fromkeys(filter(None, (each.instructions for each in environments))))),
-                text(", ".join(dict.fromkeys(each.torch for each in environments))),
+                text(its.cpu_model or ("not recorded" if place.device == "cpu" else "")),
+                text(its.instructions),
+                text(its.torch),
             ]
         )
-    return table([*heads, "instructions", "torch"], rows)
+    return table([*heads, "model of the CPU", "instructions", "torch"], rows)
 
 
 def _range(percents: list[float]) -> str:

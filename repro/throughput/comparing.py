@@ -104,6 +104,8 @@ def _obstacle(before: Session, after: Session) -> str | None:
     was, now = before.environment, after.environment
     if was.hardware != now.hardware:
         return f"before is on {was.hardware}, after on {now.hardware}"
+    if was.cpu_model and now.cpu_model and was.cpu_model != now.cpu_model:
+        return f"before is on {was.hardware}, {was.cpu_model}, after on {now.hardware}, {now.cpu_model}"
     if was.instructions != now.instructions:
         return f"before, {was.hardware} computes with {was.instructions}, after, {now.hardware} computes with {now.instructions}"
     if before.source != after.source:

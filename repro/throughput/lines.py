@@ -42,7 +42,7 @@ def _lines(session: Session, ledger: Ledger) -> Iterator[str]:
     for copy in session.copies:
         yield f"memory copy, {on_threads(copy.threads)}: {copy.bytes_per_second / 1e9:,.1f} GB/s"
     if session.floor is not None:
-        timings = f"{len(session.same_timings)} timings of one configuration"
+        timings = f"{sum(map(len, session.same_medians.values()))} timings of one configuration"
         yield f"noise floor: {percent(session.floor)}, the largest difference between {timings}{_loud(session)}"
     for (network, task, _, batch), rows in group(session.rows).items():
         best, eager = fastest(rows, lambda one, other: are_apart(one, other, session.floor)), baseline(rows)

@@ -37,8 +37,8 @@ DType = Literal["float32", "tf32", "bfloat16", "float16"]
 Layout = Literal["contiguous", "channels_last"]
 Allocator = Literal["default", "keep"]
 
-#: Hardware, device, timer, instructions and torch: what sessions share whose rows may be held against each other.
-Origin = tuple[str, str, str, str, str]
+#: Hardware, device, timer, model of the CPU, instructions and torch: what sessions share whose rows may be held against each other.
+Origin = tuple[str, str, str, str, str, str]
 
 #: How a network is computed, whatever the network: names and values of fields of a Configuration.
 Way = tuple[tuple[str, object], ...]
@@ -285,7 +285,7 @@ class Session(Measured):
     def origin(self) -> Origin:
         """Where the rows are from."""
         its = self.environment
-        return its.hardware, self.device, self.source, its.instructions, its.torch
+        return its.hardware, self.device, self.source, its.cpu_model, its.instructions, its.torch
 
     @property
     def floor(self) -> float | None:
@@ -307,10 +307,13 @@ class Session(Measured):
 
     @property
     def same_medians(self) -> dict[Configuration, list[float]]:
-        """The medians of the A/A run, in seconds a call, by what was timed."""
+        """The medians of the A/A run, in seconds a call, by what was timed; the right timer of the exhibit timed the same once more."""
         medians: dict[Configuration, list[float]] = defaultdict(list)
         for timing in self.same_timings:
             medians[timing.configuration].append(timing.median)
+        for configuration, right in dict.fromkeys((each.against or each.configuration, each.right) for each in self.mistakes):
+            if right is not None and configuration in medians:
+                medians[configuration].append(right)
         return medians
 
     def roof(self, dtype: DType, threads: int) -> float | None:
