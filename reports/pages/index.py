@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from reports import wording
 from reports.charts import MACS, Chart, alt_of_macs
 from reports.judged import Judged
-from reports.markdown import anchor, code, document, link, picture, remake, table, text
+from reports.markdown import anchor, code, document, folded, link, picture, remake, table, text
 from reports.pages import audits, conventions, degradation, errata, lecture, macs, parameters, scale, throughput, timings, training
 from repro.claims import VERDICTS
 from repro.layers import size
@@ -47,7 +47,7 @@ def write_index(judged: Judged, charts: tuple[Chart, ...]) -> str:
         picture(f"figures/{MACS}", alt_of_macs(judged)),
         "## Pages",
         table(["page", "what it holds"], ([link(title, name), text(about)] for name, (title, about) in PAGES.items())),
-        f"Figures: {'; '.join(map(_figure, charts))}.",
+        folded(f"{wording.several(len(charts), 'figure')}, each in a light and a dark theme", "\n".join(map(_figure, charts))),
         f"Notebooks: {NOTEBOOKS}.",
         "## Networks",
         "Each page shows the printed table beside the layers that it gives, the claims, and what the paper leaves open.",
@@ -121,4 +121,4 @@ def _source(paper: Paper, up: str) -> str:
 
 def _figure(chart: Chart) -> str:
     light, dark = (link(theme, f"figures/{chart.stem}-{theme}.svg") for theme in ("light", "dark"))
-    return f"{chart.title} ({light}, {dark})"
+    return f"- {chart.title}: {light}, {dark}"
