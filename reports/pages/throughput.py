@@ -52,7 +52,8 @@ METHOD = "\n".join(
         "- In training *bfloat16* and *float16* are autocast's: weights stay float32. In inference the weights have that dtype too.",
         "- Peak memory is that of the whole process on a CPU, and the allocator's on a device.",
         "- The noise floor is the largest difference between medians of one and the same configuration, timed in new processes from the "
-        "start of a session to its end (A/A): it holds what other processes, and other virtual machines of the host, do to a timing. What "
+        "start of a session to its end (A/A), the right one beside the wrong timers included: it holds what a new process, other "
+        "processes and other virtual machines of the host do to a timing. What "
         "differs by less, or whose intervals overlap, prints as *no difference*; without an interval the floor alone decides, and a row "
         "without one isn't called the fastest where one with it is no different. *The surest row* of several sessions has the smallest "
         "standard error, by its interval and by the standard deviation of its session's A/A run together. Both rows of "
