@@ -66,9 +66,13 @@ def _wrongly(configuration: Configuration, way: str) -> tuple[float | None, str 
     """Seconds a call, or the reason why there are none."""
     variables = jobs.variables(configuration)
     with contextlib.ExitStack() as crowd:
-        for _ in machine.cores()[1:] if way == CROWDED else ():
+        others = [
             crowd.enter_context(jobs.working("bench.exhibit", _task(configuration, OTHERS), variables))
+            for _ in (machine.cores()[1:] if way == CROWDED else ())
+        ]
         ended = jobs.run_module("bench.exhibit", _task(configuration, way), variables, PATIENCE)
+        if any(other.poll() is not None for other in others):
+            return None, "what was to keep the other cores busy had ended"
     return (None, ended.reason) if ended.reason else (float(ended.found["seconds"]), None)
 
 

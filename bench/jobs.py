@@ -18,10 +18,12 @@ from typing import IO, Any
 
 import psutil
 import torch
+from pydantic import ValidationError
 
 from bench.search import half_dtypes
 from bench.timer import MOST_LIMITS
 from repro import machine
+from repro.records import first_fault
 from repro.throughput.timing import Configuration, DType, Timing
 
 #: Seconds after which a process that has measured for so long, or still compiles, is taken for one that hangs.
@@ -48,7 +50,11 @@ def time_in_process(configuration: Configuration, limit: float, patience: float 
     known = {"configuration": configuration, "others": ended.others, "spent": ended.spent}
     if ended.reason is not None:
         return Timing.model_validate(known | {"outcome": "failed", "reason": ended.reason})
-    return Timing.model_validate(known | {"outcome": "timed"} | ended.found)
+    try:
+        return Timing.model_validate(known | {"outcome": "timed"} | ended.found)
+    except ValidationError as error:
+        reason = f"what it found can't be a timing: {first_fault(error)}"
+        return Timing.model_validate(known | {"outcome": "failed", "reason": reason})
 
 
 def impossible(configuration: Configuration) -> str | None:
@@ -88,43 +94,49 @@ def variables(configuration: Configuration) -> dict[str, str]:
 def run_module(module: str, text: str, environment: dict[str, str], patience: float) -> Ended:
     """``python -m module`` with ``text`` as its input; its last line of output is the JSON of what it found."""
     before, start = _busy(), time.monotonic()
-    process = _start(module, environment, subprocess.PIPE, subprocess.PIPE)
-    own = resource.getrusage(resource.RUSAGE_CHILDREN)
-    try:
-        output, errors = process.communicate(text, timeout=patience)
-    except subprocess.TimeoutExpired:
-        _kill(process)
-        output, errors = "", f"hung: it was ended after {patience:,.0f} seconds"
-    except BaseException:
-        _kill(process)
-        raise
+    own, hung = resource.getrusage(resource.RUSAGE_CHILDREN), False
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        with working(module, text, environment, output, errors) as process:
+            try:
+                process.wait(patience)  # for its end, and not for that of its output, which what it started may hold
+            except subprocess.TimeoutExpired:
+                hung = True
+        found, reason = _read(process.returncode, *(_text(file) for file in (output, errors)))
+    if hung:
+        found, reason = {}, f"hung: it was ended after {patience:,.0f} seconds"
     spent = time.monotonic() - start
     now = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = now.ru_utime + now.ru_stime - own.ru_utime - own.ru_stime
     others = max(0.0, _busy() - before - used) / (spent * (os.cpu_count() or 1))
-    found, reason = _read(process.returncode, output, errors)
     return Ended(found, reason, round(min(others, 1.0), 4), round(spent, 3))
 
 
 @contextlib.contextmanager
-def working(module: str, text: str, environment: dict[str, str]) -> Iterator[None]:
-    """``python -m module`` with ``text`` as its input, meanwhile; what it says is of no interest."""
+def working(
+    module: str,
+    text: str,
+    environment: dict[str, str],
+    output: int | IO[bytes] = subprocess.DEVNULL,
+    errors: int | IO[bytes] = subprocess.DEVNULL,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """``python -m module`` with ``text`` as its input, in a group of its own, with what memory is free. When this is left it's ended with
+    all that it started, such as compilers."""
+    words = [sys.executable, "-P", str(Path(__file__).with_name("launch.py")), module, str(psutil.virtual_memory().available)]
     with tempfile.TemporaryFile() as task:
         task.write(text.encode())
         task.seek(0)
-        process = _start(module, environment, task, subprocess.DEVNULL)
+        process = subprocess.Popen(words, env=environment, start_new_session=True, stdin=task, stdout=output, stderr=errors)
         try:
-            yield
+            yield process
         finally:
-            _kill(process)
+            with contextlib.suppress(ProcessLookupError):  # all of them may have ended by themselves
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
-def _start(module: str, environment: dict[str, str], task: int | IO[bytes], said: int) -> subprocess.Popen[str]:
-    """In a group of its own, with what memory is free; ``task`` is its input, ``said`` what becomes of its output and errors."""
-    words = [sys.executable, "-P", str(Path(__file__).with_name("launch.py")), module, str(psutil.virtual_memory().available)]
-    return subprocess.Popen(
-        words, env=environment, start_new_session=True, text=True, errors="replace", stdin=task, stdout=said, stderr=said
-    )
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 def _read(status: int, output: str, errors: str) -> tuple[dict[str, Any], str | None]:
@@ -134,28 +146,19 @@ def _read(status: int, output: str, errors: str) -> tuple[dict[str, Any], str | 
         found = json.loads(lines[-1])
         if not isinstance(found, dict):
             raise ValueError
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, RecursionError):
         return {}, _why(status, errors)
     return ({}, str(found["reason"])) if "reason" in found else (found, None)
 
 
 def _why(status: int, errors: str) -> str:
     last = " ".join((errors.strip().splitlines() or [""])[-1].split())[:200]
-    if last.startswith("hung: "):
-        return last
     if status == -signal.SIGKILL:
         return "killed (SIGKILL): by the system, when memory ran out, or from outside"
     if status < 0:
         named = {number.value: number.name for number in signal.Signals}  # not all of them have a name
         return f"ended by {named.get(-status, f'signal {-status}')}{f': {last}' if last else ''}"
     return f"ended with exit code {status}{f': {last}' if last else ' and said nothing'}"
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    """The process with all that it started, such as compilers."""
-    with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
-        os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
 
 
 def _busy() -> float:

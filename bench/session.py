@@ -18,6 +18,7 @@ from bench import jobs, search
 from bench.exhibit import show_mistakes
 from bench.roof import LIMIT, SIZES
 from repro import machine
+from repro.files import uninterrupted
 from repro.tables import Network, load_ledger
 from repro.throughput.doubt import MOST_OTHERS
 from repro.throughput.steps import CLIMBED, ladder
@@ -128,6 +129,8 @@ class Bench:
         task["limit"] = self.plan.roof_limit
         ended = jobs.run_module("bench.roof", json.dumps(task), jobs.variables(base), ROOF_PATIENCE)
         if ended.reason is not None:
+            if self.session.copy_rate(threads) is not None:
+                return self.tell(f"  not measured again: {ended.reason}")
             self.roofless.add(threads)
             return self.tell(f"  not measured, so that shares of it may be missing: {ended.reason}")
         roofs = {(roof.dtype, roof.threads): roof for roof in self.session.roofs}
@@ -155,10 +158,10 @@ class Bench:
 
     def _save(self, **changes: object) -> None:
         """The file as it is now: whole, under the name that the session has had since its first row."""
-        self.session = self.session.model_copy(update=changes)
-        if not self.session.rows and not self.session.mistakes:
-            return
-        self.path = write_session(self.session, self.plan.records, self.path)
+        with uninterrupted():
+            self.session = self.session.model_copy(update=changes)
+            if self.session.rows or self.session.mistakes:
+                self.path = write_session(self.session, self.plan.records, self.path)
 
     def add_mistake(self, mistake: Mistake) -> None:
         """A row of the exhibit."""
@@ -209,7 +212,7 @@ def run(bench: Bench) -> None:
         bench.tell("the same network, timed wrongly ...")
         for mistake in show_mistakes(plan.device):
             bench.add_mistake(mistake)
-    if bench.session.rows:
+    if bench.session.rows or bench.session.mistakes:
         bench.time_the_same()
 
 

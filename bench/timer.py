@@ -1,9 +1,10 @@
 """Times a call until its median is known.
 
 A sample is a block of calls, with the device synchronised at both edges; it has so many calls that they took at least 100 ms at the end of
-the warm-up. The warm-up ends when the median is flat, and the blocks that show it are the first samples: in a simulation with independent
-noise of 1 to 5 % the interval held the true median in 94 to 96 of 100 cases, with noise of 8 % in 91. Where half of the limit is over after
-one or two calls of 100 ms or more, nobody can see whether it's flat, and the last of them is a sample: it's as warm as the next.
+the warm-up. The warm-up ends when the median is flat, and the blocks that show it are the first samples. In a simulation with independent
+noise of the blocks of 1 to 2 % the interval held the true median in 94 to 95 of 100 cases, with noise of 3 to 8 % in 90 to 92, since
+sampling ends when the interval happens to be narrow. Where half of the limit is over after one or two calls of 100 ms or more, nobody can
+see whether it's flat, and the last of them is a sample: it's as warm as the next.
 Sampling ends when the half-width of the median's 95 % interval is within 2 % of the median, or at the time limit, with six blocks at least.
 """
 

@@ -62,10 +62,15 @@ def median_interval(values: Sequence[float]) -> Interval | None:
     than six values, of which no two cover it with 95 %.
     """
     ordered, n = sorted(values), len(values)
-    tail, outside = 0, 2 / 2**n  # the chance that the median lies beyond the two values that have ``tail`` others on their outer side
+    tail, ways, beyond, whole = 0, 1, 1, 2**n
+    outside = 2 / whole  # the chance that the median lies beyond the two values that have ``tail`` others on their outer side
     if outside > 1 - LEVEL:
         return None
-    while (next_outside := outside + 2 * math.comb(n, tail + 1) / 2**n) <= 1 - LEVEL:
+    while True:
+        ways = ways * (n - tail) // (tail + 1)  # of choosing the values on one side: a binomial coefficient, from the one before
+        beyond += ways
+        if (next_outside := 2 * beyond / whole) > 1 - LEVEL:
+            break
         tail, outside = tail + 1, next_outside
     part = (1 - LEVEL - outside) / (next_outside - outside)
     inwards = (n - 1 - tail) * part / (tail + 1 + (n - 2 - 2 * tail) * part)

@@ -137,7 +137,7 @@ def _cpuinfo() -> list[str]:
 
 @functools.cache
 def _commit() -> tuple[str, bool]:
-    """The commit of this checkout and whether a tracked file differs from it; ``unknown`` outside git."""
+    """The commit of this checkout and whether a tracked file differs from it; ``unknown`` and true outside git."""
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()

@@ -130,7 +130,8 @@ def make_session(make_timing: Callable[..., Timing]) -> Callable[..., Session]:
 
     def make(*rows: Timing, **changes: Any) -> Session:
         environment = {
-            "hardware": "Testor 9, 2 cores", "instructions": "avx2", "python": "3.11", "torch": "2.9", "torchvision": "0.24",
+            "hardware": "Testor 9, 2 cores", "cpu_model": "family 1 model 2", "instructions": "avx2", "python": "3.11",
+            "torch": "2.9", "torchvision": "0.24",
             "repro": "0.1.0", "commit": "abc", "dirty": False,
         }  # fmt: skip
         environment |= {key: changes.pop(key) for key in tuple(changes) if key in Environment.model_fields}

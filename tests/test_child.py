@@ -13,8 +13,9 @@ import psutil
 import pytest
 import torch
 
-from bench import child, timer
+from bench import child, jobs, timer
 from bench.child import answer, peak_memory, reason_of, time_configuration
+from bench.jobs import Ended, time_in_process
 from repro.throughput.timing import Configuration, Timing
 
 pytestmark = pytest.mark.usefixtures("torch_as_it_was")
@@ -131,3 +132,11 @@ def test_a_batch_is_copied_to_a_device_eleven_times(monkeypatch: pytest.MonkeyPa
     assert child._transfer(LENET.model_copy(update={"device": device})) == pytest.approx(0.06), "of 0.11 to 0.01 s, the median"
     assert copied == [(device, True)] * 11
     assert waited == [device] * 22
+
+
+@pytest.mark.parametrize("found", [{"foo": 1}, {"seconds": [0.0]}, {"seconds": "x"}, {}])
+def test_what_cannot_be_a_timing_is_a_reason(monkeypatch: pytest.MonkeyPatch, found: dict[str, Any]) -> None:
+    monkeypatch.setattr(jobs, "run_module", lambda *arguments: Ended(found, None, 0.0, 1.0))
+    row = time_in_process(LENET, 1.0)
+    assert row.reason is not None
+    assert row.reason.startswith("what it found can't be a timing: ")

@@ -40,7 +40,7 @@ def test_a_change_of_the_code_is_not_taken_for_noise(make_timing: MakeTiming, ma
     """It slows the A/A run too, which then doesn't say how large the noise is between both."""
     runs = [tuple(make_timing(seconds=seconds) for seconds in each) for each in ((0.100, 0.101), (0.130, 0.131))]
     before = make_session(make_timing("resnet50", 0.468), same=runs[0])
-    for change in ({"commit": "def"}, {"torch": "2.10"}):
+    for change in ({"commit": "def"}, {"torch": "2.10"}, {"python": "3.12"}, {"dirty": True}):
         comparison = compare(before, make_session(make_timing("resnet50", 0.608), same=runs[1], **change))
         assert [row.verdict for row in comparison.rows] == ["slower"]
         assert comparison.floor == pytest.approx(0.01)
@@ -82,6 +82,10 @@ def test_what_else_differs_is_noted(make_timing: MakeTiming, make_session: MakeS
     assert lines[1:6] == list(comparison.notes)
     busy = make_session(make_timing(others=0.5))
     assert compare(make_session(make_timing()), busy).notes[0] == "others used up to 50 % of the machine after"
+    half_busy = make_session(make_timing(), make_timing("vgg-a", others=0.5))
+    assert compare(half_busy, make_session(make_timing())).notes[0] == "others used up to 50 % of the machine before"
+    unknown = make_session(make_timing(), cpu_model="")
+    assert compare(unknown, unknown).notes[0] == "the model of the CPU is not recorded: these may be two"
 
 
 @pytest.mark.parametrize(
@@ -92,14 +96,21 @@ def test_what_else_differs_is_noted(make_timing: MakeTiming, make_session: MakeS
             {"cpu_model": "family 1 model 3"},
             "before is on Testor 9, 2 cores, family 1 model 2, after on Testor 9, 2 cores, family 1 model 3",
         ),
+        (
+            {"cpu_model": ""},
+            "before is on Testor 9, 2 cores, family 1 model 2, after on Testor 9, 2 cores, of a model that is not recorded",
+        ),
+        (
+            {"instructions": "avx512", "torch": "2.10"},
+            "before, Testor 9, 2 cores computes with avx2, after, Testor 9, 2 cores computes with avx512",
+        ),
         ({"instructions": "avx512"}, "before, Testor 9, 2 cores computes with avx2, after, Testor 9, 2 cores computes with avx512"),
         ({"source": "pytest-benchmark"}, "on Testor 9, 2 cores, before is timed by repro bench, after by pytest-benchmark"),
         ({"rows": ()}, "no configuration was timed in both sessions of Testor 9, 2 cores"),
     ],
 )
 def test_what_is_not_comparable_says_why(make_timing: MakeTiming, make_session: MakeSession, changes: dict[str, str], line: str) -> None:
-    before, after = ({"cpu_model": "family 1 model 2"} | each for each in ({}, changes))
-    comparison = compare(make_session(make_timing(), **before), make_session(make_timing(seconds=0.1), **after))
+    comparison = compare(make_session(make_timing()), make_session(make_timing(seconds=0.1), **changes))
     assert comparison.rows == ()
     assert comparison_lines(comparison) == [f"not comparable: {line}"]
 

@@ -64,6 +64,16 @@ def test_within_the_noise_floor_the_gpu_is_not_faster(find: Find) -> None:
     assert find({1: 0.2, 2: 0.4, 4: 0.8}, {1: 0.3, 2: 0.38, 4: 0.5}).batch == 2
 
 
+def test_the_larger_of_both_noise_floors_counts(make_timing: MakeTiming, make_session: MakeSession) -> None:
+    loud = {"same": (make_timing("alexnet", 1.0), make_timing("alexnet", 1.3))}
+    slow, quick = make_timing(seconds=0.4), make_timing(seconds=0.35, device="cuda", transfer=0.0)
+    for cpu, gpu, faster in (({}, {}, True), (loud, {}, False), ({}, loud, False)):
+        found = find_crossover(
+            make_session(slow, **cpu), make_session(quick, hardware="Testor GPU", device="cuda", **gpu), "resnet18", "inference"
+        )
+        assert [point.gpu_is_faster for point in found.points] == [faster]
+
+
 @pytest.mark.parametrize(
     ("cpu", "gpu", "reason"),
     [

@@ -131,6 +131,7 @@ def beyond(floor: float) -> Callable[[Timing, Timing], bool]:
 def test_a_row_without_an_interval_is_the_fastest_only_beyond_the_floor(make_timing: MakeTiming) -> None:
     few, sure, batch_1 = make_timing(seconds=(0.4, 0.4)), make_timing(seconds=0.41), make_timing(seconds=0.0512, batch=1)
     assert fastest([few, sure, batch_1], beyond(0.05)) is sure
+    assert fastest([few, make_timing(seconds=0.415, layout="channels_last"), sure], beyond(0.05)) is sure, "the best of those"
     assert fastest([few, sure], beyond(0.01)) is few
     assert fastest([few, sure]) is few, "without a floor any difference is one"
     assert fastest([few, batch_1, make_timing(seconds=0.4, batch=4)], beyond(0.05)) is few, "another batch is another question"

@@ -32,6 +32,7 @@ class Machine:
     reasons: dict[str, str] = field(default_factory=dict)
     begun: list[str] = field(default_factory=list)
     ended: int = 0
+    status: int | None = None
     timed: list[Configuration] = field(default_factory=list)
     ways: list[str] = field(default_factory=list)
 
@@ -49,9 +50,9 @@ class Machine:
         return Ended({"seconds": WRONG[way]}, self.reasons.get(way), 0.0, 1.0)
 
     @contextlib.contextmanager
-    def working(self, module: str, text: str, environment: dict[str, str]) -> Iterator[None]:
+    def working(self, module: str, text: str, environment: dict[str, str]) -> Iterator[SimpleNamespace]:
         self.begun.append(json.loads(text)["way"])
-        yield
+        yield SimpleNamespace(poll=lambda: self.status)
         self.ended += 1
 
 
@@ -104,6 +105,12 @@ def test_there_are_as_many_processes_in_a_crowd_as_cores(invented: Machine, monk
     assert invented.ways.count(CROWDED) == invented.ways.count(COLD) == 1
     assert invented.begun == [OTHERS, OTHERS]
     assert invented.ended == 2
+
+
+def test_a_crowd_that_has_ended_is_a_reason(invented: Machine) -> None:
+    invented.status = 1
+    assert shown("cpu")[CROWDED].reason == "what was to keep the other cores busy had ended"
+    assert invented.ended == 1
 
 
 def test_an_interrupt_ends_the_crowd(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from repro.files import write_atomically, write_once
+from repro.files import uninterrupted, write_atomically, write_once
 
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_waits_until_what_is_written_is_known(number: signal.Signals) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    old, done = signal.signal(number, interrupt), False
+    try:
+        try:
+            with uninterrupted():
+                signal.raise_signal(number)
+                done = True
+        except KeyboardInterrupt:
+            assert done
+        else:
+            pytest.fail("it was lost")
+        with pytest.raises(KeyboardInterrupt):  # is heard at once again
+            signal.raise_signal(number)
+    finally:
+        signal.signal(number, old)
 
 
 def test_an_atomic_write_replaces_and_leaves_nothing_beside(tmp_path: Path) -> None:

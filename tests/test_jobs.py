@@ -87,6 +87,7 @@ def test_a_process_reads_its_task_and_its_last_line_is_what_it_found(run: Run) -
         ("import sys; sys.exit(3)", "ended with exit code 3 and said nothing"),
         ("", "ended with exit code 0 and said nothing"),
         ("print([1])", "ended with exit code 0 and said nothing"),
+        ("print('[' * 100_000)", "ended with exit code 0 and said nothing"),
         ("print('{\"seconds\": [0.')", "ended with exit code 0 and said nothing"),
         ("raise ValueError('a\\n  b')", "ended with exit code 1: b"),
         ("import sys; sys.exit('no  compiler')", "ended with exit code 1: no compiler"),
@@ -137,20 +138,33 @@ def test_a_process_that_hangs_is_ended_with_all_that_it_started(run: Run, tmp_pa
     until(lambda: not lives(parent) and not lives(other))
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_a_process_leaves_behind_is_not_waited_for(run: Run, tmp_path: Path, apart: bool) -> None:
+    """It holds the output open; in the process's group it's ended too."""
+    code = PARENT.replace("time.sleep(600)\n", "print('{\"seconds\": [1.0]}', flush=True)\nos._exit(0)\n")
+    ended = run(code.replace('"])', f'"], start_new_session={apart})'), patience=60.0)
+    assert (ended.found, ended.reason) == ({"seconds": [1.0]}, None)
+    assert ended.spent < 30
+    _, other = ids(tmp_path)
+    if apart:
+        os.kill(other, signal.SIGKILL)
+    until(lambda: not lives(other))
+
+
 @pytest.mark.parametrize("ends", [False, True])
 def test_an_interrupt_ends_the_process_too(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bool) -> None:
     """It may have ended by itself in the moment that Popen gives it."""
-    communicate = subprocess.Popen.communicate
+    wait = subprocess.Popen.wait
 
-    def interrupted(process: subprocess.Popen[str], text: str, timeout: float | None = None) -> tuple[str, str]:
-        monkeypatch.setattr(subprocess.Popen, "communicate", communicate)
+    def interrupted(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        monkeypatch.setattr(subprocess.Popen, "wait", wait)
         if ends:
             process.wait()
         else:
             ids(tmp_path)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run("" if ends else PARENT)
     if not ends:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench.session import line
 from repro import Ledger
 from repro.throughput.lines import session_document, session_lines
 from repro.throughput.timing import Mistake, Session, Timing
@@ -165,3 +166,11 @@ def test_the_document_holds_the_raw_rows_and_what_follows(make_timing: MakeTimin
 def test_the_document_says_doubts_in_sentences(make_timing: MakeTiming, make_session: MakeSession, ledger: Ledger) -> None:
     (doubt,) = session_document(make_session(make_timing(seconds=0.1)), ledger)["doubts"]
     assert doubt.startswith("resnet18 inference, cpu, batch 8, 2 threads: float32, NCHW, eager: 287 GFLOP/s, 144 % of the roof of 200")
+
+
+def test_a_line_says_the_rate_its_interval_and_what_stands_out(make_timing: MakeTiming) -> None:
+    assert line(make_timing(seconds=0.5, batch=8)) == "16.0 images/s ±0.3 %, 500.00 ms a batch"
+    assert line(make_timing(outcome="failed")) == "failed: out of memory"
+    assert line(make_timing(seconds=(2.0,), batch=8)) == "4.0 images/s (1 of the six blocks that an interval needs), 2,000.00 ms a batch"
+    odd = make_timing(seconds=0.5, first_call=30.0, others=0.25)
+    assert line(odd).endswith(", 500.00 ms a batch, first call 30.0 s, others used 25 % of the machine")

@@ -69,6 +69,7 @@ def test_the_ladder_says_which_step_is_none(ledger: Ledger, place: Place) -> Non
 
 def test_words_have_the_numbers(ledger: Ledger, place: Place) -> None:
     assert "Inference in eager float32 from resnet50 with 8 to lenet5 with 8,000" in alt_text("rates", place, ledger)
+    assert "the fastest over it from alexnet no difference to resnet50 2.50 times." in alt_text("rates", place, ledger)
     assert "The roofs are 200 GFLOP/s in float32 and 800 GFLOP/s in bfloat16." in alt_text("roofline", place, ledger)
     assert "+ compiled 20 images/s, 2.50 times the first." in alt_text("ladder", place, ledger)
 

@@ -15,7 +15,7 @@ import pytest
 
 from bench import jobs, search, session
 from bench.jobs import Ended
-from bench.session import Bench, Plan, begin, line, run
+from bench.session import Bench, Plan, begin, run
 from repro import Ledger, machine
 from repro.records import folder_of
 from repro.throughput.steps import ladder
@@ -165,6 +165,17 @@ def test_a_roof_that_cannot_be_measured_is_told_once_and_the_rest_goes_on(invent
     assert said.count("  not measured, so that shares of it may be missing: killed") == len(invented.roofs) == 1
     assert (found.roofs, found.copies) == ((), ())
     assert len(found.rows) > 1
+
+
+def test_a_roof_that_cannot_be_measured_again_stays(invented: Machine, make_plan: MakePlan) -> None:
+    bench = begin(make_plan(), print)
+    run(bench)
+    before, invented.roof_reason, said = bench.session.roofs, "killed", list[str]()
+    bench.tell = said.append
+    for _ in range(2):
+        bench.time_the_same()
+    assert said.count("  not measured again: killed") == 2, "it may be possible the next time"
+    assert bench.session.roofs == before
 
 
 def test_the_noise_is_looked_at_again_whenever_minutes_have_gone_by(
@@ -386,15 +397,4 @@ def test_the_exhibit_is_a_part_of_the_file(invented: Machine, make_plan: MakePla
     assert finish(make_plan(), invented)[0].mistakes == ()
     found, _ = finish(make_plan(exhibit=True), invented)
     assert list(found.mistakes) == mistakes
-    assert found.rows == (), "they were known"
-
-
-# ---------------------------------------------------------------- lines
-
-
-def test_a_line_says_the_rate_its_interval_and_what_stands_out(make_timing: MakeTiming) -> None:
-    assert line(make_timing(seconds=0.5, batch=8)) == "16.0 images/s ±0.3 %, 500.00 ms a batch"
-    assert line(make_timing(outcome="failed")) == "failed: out of memory"
-    assert line(make_timing(seconds=(2.0,), batch=8)) == "4.0 images/s (1 of the six blocks that an interval needs), 2,000.00 ms a batch"
-    odd = make_timing(seconds=0.5, first_call=30.0, others=0.25)
-    assert line(odd).endswith(", 500.00 ms a batch, first call 30.0 s, others used 25 % of the machine")
+    assert (found.rows, len(found.same)) == ((), 1), "they were known, and the noise is asked for nevertheless"

@@ -133,6 +133,15 @@ def test_a_block_of_calls_that_had_no_time_to_warm_up_is_no_sample(clock: Clock)
     assert counts_calls(call, samples)
 
 
+def test_blocks_that_are_not_flat_are_no_samples(clock: Clock) -> None:
+    falling = [0.4 * 0.9**number for number in range(9)]  # until half of the limit is over
+    call = Call(clock, itertools.chain([0.4], falling, itertools.repeat(0.15)))
+    samples = measure(call, "cpu", 5.0)
+    assert samples.flat is False
+    assert list(samples.seconds) == pytest.approx([0.15] * 6)
+    assert counts_calls(call, samples)
+
+
 def test_warm_up_goes_on_while_calls_get_slower(clock: Clock) -> None:
     rising = [0.2 * 1.05**number for number in range(20)]
     samples = measure(Call(clock, itertools.chain(rising, itertools.repeat(0.55))), "cpu", 100.0)

@@ -81,6 +81,17 @@ def test_floor_is_the_largest_difference_of_two_medians_of_the_same(make_timing:
     assert make_session(same=far[1:]).floor is None
 
 
+def test_drift_is_the_largest_standard_deviation_of_a_configuration(make_timing: MakeTiming, make_session: MakeSession) -> None:
+    calm, loud = (make_timing("alexnet", seconds) for seconds in (1.0, 1.01)), (make_timing(seconds=seconds) for seconds in (0.4, 0.5))
+    assert make_session(same=(*calm, *loud)).drift == pytest.approx(math.log(0.5 / 0.4) / math.sqrt(2))
+    assert make_session(same=(make_timing(),)).drift == math.inf
+
+
+def test_a_session_has_one_row_of_a_configuration(make_timing: MakeTiming, make_session: MakeSession) -> None:
+    with pytest.raises(ValidationError, match="resnet18 inference, cpu, batch 8, 2 threads: float32, NCHW, eager: two rows of one session"):
+        make_session(make_timing(), make_timing(seconds=0.1))
+
+
 def test_the_right_timer_of_the_exhibit_is_one_more_of_the_same(make_timing: MakeTiming, make_session: MakeSession) -> None:
     same, other = make_timing(seconds=0.5), make_timing(compiled=True).configuration
     shown = [Mistake(name=name, configuration=same.configuration, right=0.6, wrong=0.7) for name in ("one cold call", "no warm-up")]
@@ -119,7 +130,7 @@ def test_a_roof_without_a_product_is_none() -> None:
 def test_sessions_are_read_as_they_were_written_in_the_order_of_paths(
     tmp_path: Path, make_timing: MakeTiming, make_session: MakeSession
 ) -> None:
-    sessions = [make_session(make_timing(seconds=seconds), make_timing(outcome="failed")) for seconds in (0.1, 0.2)]
+    sessions = [make_session(make_timing(seconds=seconds), make_timing("vgg-d", outcome="failed")) for seconds in (0.1, 0.2)]
     for name, session in zip(("b", "a"), sessions, strict=True):
         path = tmp_path / name / "timing" / "1.json"
         path.parent.mkdir(parents=True)

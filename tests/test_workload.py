@@ -135,10 +135,11 @@ def test_folded_batch_normalisation_changes_no_score(network: str) -> None:
 
 
 def test_only_compiled_inference_is_folded(built: list[nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[nn.Module] = []
+    given, frozen = list[nn.Module](), list[bool]()
 
     def keep(net: nn.Module, threads: int, freezing: bool) -> nn.Module:
         given.append(net)
+        frozen.append(freezing)
         return net
 
     monkeypatch.setattr(workload, "_compile", keep)
@@ -147,6 +148,7 @@ def test_only_compiled_inference_is_folded(built: list[nn.Module], monkeypatch: 
         prepare(configure("resnet20", task, compiled=True))
     normalised = [any(isinstance(module, nn.BatchNorm2d) for module in net.modules()) for net in given]
     assert normalised == [False, True]
+    assert frozen == [True, False], "only in inference weights are constants"
     prepare(configure("resnet20", "inference"))
     assert any(isinstance(module, nn.BatchNorm2d) for module in built[-1].modules())
 

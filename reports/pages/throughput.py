@@ -118,8 +118,8 @@ def _noise(place: Place, pair: Pair) -> str:
     own, overall = larger_floor(pair.base.session, pair.best.session), larger_floor(*place.sessions)
     if own is None or overall is None:
         return ""
-    elsewhere = f", and up to {percent(overall)} in another session" if overall > own else ""
-    return f" Meanwhile one and the same configuration took up to {percent(own)} longer at another moment{elsewhere}."
+    overall_too = f"; from session to session, up to {percent(overall)}" if overall > own else ""
+    return f" Meanwhile one and the same configuration took up to {percent(own)} longer at another moment{overall_too}."
 
 
 def _of_roofs(place: Place, pair: Pair) -> str:
@@ -127,7 +127,8 @@ def _of_roofs(place: Place, pair: Pair) -> str:
     roofs = place.roofs(pair.base.configuration.threads)
     if not roofs:
         return ""
-    slow = [str(dtype) for dtype, flops in roofs.items() if flops < roofs.get("float32", 0)]
+    gained = pair.best.configuration.dtype  # whatever was expected
+    slow = [str(dtype) for dtype, flops in roofs.items() if flops < roofs.get("float32", 0) and dtype != gained]
     gains = f", so that {wording.joined(slow)} can't be expected to gain anything" if slow else ""
     return f" Matrix products: {wording.joined([f'{giga(flops)} GFLOP/s in {dtype}' for dtype, flops in roofs.items()])}{gains}."
 

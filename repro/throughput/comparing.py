@@ -6,6 +6,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Literal
 
+from repro.records import Environment
 from repro.throughput.doubt import MOST_OTHERS, differ, milliseconds, percent
 from repro.throughput.timing import Configuration, Session, Timing, larger_floor
 
@@ -43,8 +44,8 @@ def compare(before: Session, after: Session) -> Comparison:
     """Compares two sessions of one hardware and one timer, configuration by configuration.
 
     A difference counts where it is above the noise floor and the 95 % intervals of the medians don't overlap. Without an interval, of
-    fewer than six blocks, nothing counts. The floor is that of both A/A runs together; but where torch or this code has changed, which
-    may change the A/A run too, it is the larger of the two, and a note says how far that run has moved.
+    fewer than six blocks, nothing counts. The floor is that of both A/A runs together; but where Python, torch or this code has changed,
+    or may have, which may change the A/A run too, it is the larger of the two, and a note says how far that run has moved.
     """
     was, now = before.environment, after.environment
     hardware = was.hardware if was.hardware == now.hardware else f"{was.hardware}, then {now.hardware}"
@@ -53,10 +54,11 @@ def compare(before: Session, after: Session) -> Comparison:
     reason = _obstacle(before, after) or (None if pairs else f"no configuration was timed in both sessions of {hardware}")
     if reason:
         return Comparison(hardware, reason)
-    changed = (was.torch, was.commit) != (now.torch, now.commit)
+    changed = _code_of(was) != _code_of(now) or was.dirty or now.dirty
     floors = [each.floor for each in (before, after) if each.floor is not None]
     floor = max(floors, default=None) if changed else larger_floor(before, after)
     notes = [f"torch {was.torch} before and {now.torch} after: a difference may be torch's"] if was.torch != now.torch else []
+    notes += [] if was.cpu_model or before.device != "cpu" else ["the model of the CPU is not recorded: these may be two"]
     notes += _moved(before, after) if changed else []
     notes += _caveats("before", before) + _caveats("after", after)
     notes += [f"timed in both: {len(pairs)} of {len(old)} rows before, and of {sum(row.is_timed for row in after.rows)} after"]
@@ -100,12 +102,17 @@ def _line(row: Change) -> str:
     return f"{row.configuration.label}: {times}: {row.verdict}"
 
 
+def _code_of(environment: Environment) -> tuple[str, str, str]:
+    return environment.python, environment.torch, environment.commit
+
+
 def _obstacle(before: Session, after: Session) -> str | None:
     was, now = before.environment, after.environment
     if was.hardware != now.hardware:
         return f"before is on {was.hardware}, after on {now.hardware}"
-    if was.cpu_model and now.cpu_model and was.cpu_model != now.cpu_model:
-        return f"before is on {was.hardware}, {was.cpu_model}, after on {now.hardware}, {now.cpu_model}"
+    if was.cpu_model != now.cpu_model:
+        one, other = (f"{its.hardware}, {its.cpu_model or 'of a model that is not recorded'}" for its in (was, now))
+        return f"before is on {one}, after on {other}"
     if was.instructions != now.instructions:
         return f"before, {was.hardware} computes with {was.instructions}, after, {now.hardware} computes with {now.instructions}"
     if before.source != after.source:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from repro.claims import FLOPS_PER_MAC_TRAINED
 from repro.errors import ReproError
@@ -280,6 +280,14 @@ class Session(Measured):
     untried: tuple[Configuration, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
     file: str = Field(default="", exclude=True)
+
+    @field_validator("rows")
+    @classmethod
+    def _are_not_timed_twice(cls, rows: tuple[Timing, ...]) -> tuple[Timing, ...]:
+        twice = [its.label for its, count in Counter(row.configuration for row in rows).items() if count > 1]
+        if twice:
+            raise ValueError(f"{twice[0]}: two rows of one session; a session has one")
+        return rows
 
     @property
     def origin(self) -> Origin:
